@@ -1,0 +1,125 @@
+"""Steps: units of work with a content key. What a worker needs to do one is inside it, and picklable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from harness.canonical import digest, plain
+from harness.catalog import Backbone, Recipe, Source, Target, Training
+from harness.model import Numerics
+
+# Raised when the code of a step changes what it computes; older artifacts are then made anew.
+STEP_VERSIONS = {"backbone": 1, "source": 1, "fit": 1, "predict": 1}
+_LIBRARIES = ("torch", "transformers", "adapters", "tokenizers", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What holds for every step of a run."""
+
+    store: Path
+    data: Path | None
+    bad_rows: str
+    numerics: Numerics
+    micro_tokens: int = 16384
+    predict_tokens: int = 16384
+    checkpoint_seconds: float | None = 60.0
+    checkpoint_steps: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneRef:
+    """A backbone for a step: files that exist (`folder`), or the step that makes them (`step`)."""
+
+    name: str
+    digest: str
+    reduction_factor: int
+    folder: Path | None = None
+    step: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRef:
+    """A source and the step that trains its adapter."""
+
+    source: Source
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneWork:
+    """Make a tokenizer and pretrain a small backbone on training text."""
+
+    backbone: Backbone
+
+
+@dataclass(frozen=True, slots=True)
+class SourceWork:
+    """Train one source adapter."""
+
+    backbone: BackboneRef
+    source: Source
+    training: Training
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class FitWork:
+    """Train what a recipe trains for a target; `mode` is target or mixture (see Recipe.fit)."""
+
+    backbone: BackboneRef
+    recipe: Recipe
+    sources: tuple[SourceRef, ...]
+    target: Target
+    training: Training
+    mode: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class PredictWork:
+    """Predict and score a target in all its languages; `fit` is the step that trained, if any did."""
+
+    backbone: BackboneRef
+    recipe: Recipe
+    sources: tuple[SourceRef, ...]
+    target: Target
+    fit: str | None
+    seed: int
+
+
+Work = BackboneWork | SourceWork | FitWork | PredictWork
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One unit of work. `needs` are the keys of the steps it builds on; `cost` is in relative units."""
+
+    kind: str
+    key: str
+    label: str
+    needs: tuple[tuple[str, str], ...]  # (kind, key)
+    work: Work
+    cost: float
+
+    @property
+    def id(self) -> tuple[str, str]:
+        """(kind, key)."""
+        return (self.kind, self.key)
+
+
+def step_key(kind: str, inputs: Mapping[str, Any], settings: Settings) -> str:
+    """SHA-256 over everything that can change the step's result."""
+    return digest(
+        {
+            "kind": kind,
+            "version": STEP_VERSIONS[kind],
+            "libraries": {name: version(name) for name in _LIBRARIES},
+            "numerics": plain(settings.numerics),
+            "inputs": plain(inputs),
+        }
+    )

@@ -1,0 +1,154 @@
+"""The content-keyed store: an artifact is a folder that one rename makes visible, its hashes verified on reading."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness.canonical import canonical_json, digest, file_digest
+
+_MANIFEST = "manifest.json"
+log = logging.getLogger(__name__)
+
+
+class Store:
+    """Artifacts by kind and key under one folder; safe for several processes on one machine.
+
+    Layout: `<kind>/<key>/` finished artifacts, `work/` checkpoints and unfinished ones, `locks/`,
+    `damaged/` what failed verification.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._verified: dict[Path, tuple[tuple[str, int, int], ...]] = {}
+
+    def create(self) -> None:
+        """Make the folders; OSError where the place cannot be written."""
+        for name in ("work", "locks"):
+            (self.root / name).mkdir(parents=True, exist_ok=True)
+
+    def path(self, kind: str, key: str) -> Path:
+        """Where an artifact is or will be."""
+        return self.root / kind / key
+
+    def work_folder(self, kind: str, key: str) -> Path:
+        """Where the checkpoints of an unfinished artifact are."""
+        return self.root / "work" / f"{kind}-{key}"
+
+    def get(self, kind: str, key: str) -> Path | None:
+        """The folder of a finished artifact whose files all match their hashes, else None.
+
+        A damaged one is set aside with a warning, so that it will be made again.
+        """
+        folder = self.path(kind, key)
+        if not folder.is_dir():
+            return None
+        stamp = _stamp(folder)
+        if self._verified.get(folder) == stamp:
+            return folder
+        problem = verify_artifact(folder)
+        if problem is None:
+            self._verified[folder] = stamp
+            return folder
+        self._set_aside(folder, kind, key, problem)
+        return None
+
+    @contextmanager
+    def lock(self, kind: str, key: str, *, wait: bool = True) -> Iterator[bool]:
+        """Hold the step's lock; yields False at once if `wait` is off and another process has it.
+
+        The kernel drops the lock when its holder dies, however it dies.
+        """
+        path = self.root / "locks" / f"{kind}-{key}"
+        with path.open("a") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+                return
+            yield True
+
+    def put(self, kind: str, key: str, build: Callable[[Path], None]) -> Path:
+        """Build an artifact in a temporary folder and make it visible by one rename; needs the lock."""
+        final = self.path(kind, key)
+        partial = self.root / "work" / f"partial-{kind}-{key}"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            build(partial)
+            _write_manifest(partial, kind, key)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            partial.rename(final)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        _sync(final.parent)
+        shutil.rmtree(self.work_folder(kind, key), ignore_errors=True)
+        return final
+
+    def _set_aside(self, folder: Path, kind: str, key: str, problem: str) -> None:
+        aside = self.root / "damaged" / f"{kind}-{key}-{time.time_ns()}"
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.rename(aside)
+        except FileNotFoundError:
+            return  # another process was faster
+        log.warning("store: %s %s is damaged (%s); it is set aside and made again", kind, key[:12], problem)
+
+
+def verify_artifact(folder: Path) -> str | None:
+    """None if the artifact is whole, else what is wrong with it."""
+    try:
+        raw = (folder / _MANIFEST).read_bytes()
+        manifest: dict[str, Any] = json.loads(raw)
+        files: dict[str, str] = manifest["files"]
+        # The manifest vouches for the files; its own digest and exact bytes vouch for it.
+        named = {"kind": folder.parent.name, "key": folder.name, "files": files}
+        if raw != canonical_json(manifest) or manifest["digest"] != digest(named):
+            return "its manifest was changed"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "its manifest is missing or unreadable"
+    present = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+    for name in sorted(set(files) - present):
+        return f"{name} is missing"
+    for name in sorted(present - set(files) - {_MANIFEST}):
+        return f"{name} does not belong to it"
+    for name, expected in sorted(files.items()):
+        if file_digest(folder / name) != expected:
+            return f"{name} does not match its hash"
+    return None
+
+
+def _write_manifest(folder: Path, kind: str, key: str) -> None:
+    files = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        files[str(path.relative_to(folder))] = file_digest(path)
+        _sync(path)
+    body = {"kind": kind, "key": key, "files": files}
+    (folder / _MANIFEST).write_bytes(canonical_json({**body, "digest": digest(body)}))
+    _sync(folder / _MANIFEST)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    return tuple(
+        (str(p.relative_to(folder)), p.stat().st_size, p.stat().st_mtime_ns)
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    )

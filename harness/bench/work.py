@@ -1,0 +1,423 @@
+"""Doing one step: load what it needs, train or predict, put the result into the store."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from adapters import XLMRobertaAdapterModel
+from safetensors.numpy import save_file
+
+from harness.bench.data import SuiteData
+from harness.bench.steps import (
+    BackboneRef,
+    BackboneWork,
+    FitWork,
+    PredictWork,
+    Settings,
+    SourceRef,
+    SourceWork,
+    Step,
+)
+from harness.bench.store import Store
+from harness.canonical import canonical_json
+from harness.catalog import Source, Target, Training
+from harness.data import Dataset
+from harness.errors import WorkError
+from harness.formats import (
+    EncodeOptions,
+    Feature,
+    Format,
+    RetrievalOptions,
+    Statistics,
+    get_format,
+    proportional_layer,
+)
+from harness.model import (
+    Assembly,
+    BackboneFiles,
+    adapter_name,
+    load_assembly,
+    load_backbone,
+    load_tokenizer,
+    stored_parameters,
+)
+from harness.recipes import Goal, TrainedSource, get_recipe
+from harness.train import Checkpointer, Progress, Trainer, TrainTask, predict, pretrain_backbone
+
+PREDICTIONS, STATISTICS = "predictions.jsonl", "statistics.safetensors"
+FLOORS, ABOUT = "floors.safetensors", "about.json"
+OnProgress = Callable[[int, int, float | None], None]  # done, of, loss
+
+
+@dataclass(slots=True)
+class ScoredTarget:
+    """Prediction rows, and per language the statistics of the model and of its floor."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    statistics: dict[str, Statistics] = field(default_factory=dict)
+    floors: dict[str, Statistics] = field(default_factory=dict)
+    tokens: int = 0
+
+
+@dataclass(slots=True)
+class Worker:
+    """Runs steps in this process, keeping the backbone and the data sets that it has loaded."""
+
+    settings: Settings
+    data: SuiteData
+    on_progress: OnProgress = lambda done, total, loss: None
+    should_stop: Callable[[], bool] = lambda: False
+    _store: Store = field(init=False)
+    _base: tuple[Path, XLMRobertaAdapterModel] | None = None
+
+    def __post_init__(self) -> None:
+        self._store = Store(self.settings.store)
+        self.settings.numerics.apply()
+
+    def run(self, step: Step) -> bool:
+        """Do the step unless it is done; False if another process is doing it just now."""
+        with self._store.lock(step.kind, step.key, wait=False) as mine:
+            if not mine:
+                return False
+            if self._store.get(step.kind, step.key) is None:
+                do = {
+                    BackboneWork: self._backbone,
+                    SourceWork: self._source,
+                    FitWork: self._fit,
+                    PredictWork: self._predict,
+                }[type(step.work)]
+                self._store.put(step.kind, step.key, partial(self._timed, do, step))
+        return True
+
+    def _timed(self, do: Callable[..., dict[str, Any]], step: Step, folder: Path) -> None:
+        wall, cpu = time.perf_counter(), time.process_time()
+        if self.settings.numerics.device != "cpu":
+            torch.cuda.reset_peak_memory_stats()
+        costs = do(step, step.work, folder)
+        costs |= {
+            "wall_seconds": time.perf_counter() - wall,
+            "cpu_seconds": time.process_time() - cpu,
+            "peak_memory_bytes": self._peak_memory(),
+        }
+        (folder / "costs.json").write_bytes(canonical_json(costs))
+
+    def _peak_memory(self) -> int:
+        if self.settings.numerics.device != "cpu":
+            return int(torch.cuda.max_memory_allocated())
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    # --- the four kinds of step ---
+
+    def _backbone(self, step: Step, work: BackboneWork, folder: Path) -> dict[str, Any]:
+        texts = self.data.texts(work.backbone)
+        assert work.backbone.pretrain is not None
+        result = pretrain_backbone(
+            work.backbone.pretrain,
+            texts.examples,
+            folder,
+            seed=work.backbone.pretrain.seed,
+            numerics=self.settings.numerics,
+            micro_tokens=self.settings.micro_tokens,
+            name=work.backbone.name,
+            checkpointer=self._checkpointer(step),
+            on_step=self._report,
+            should_stop=self.should_stop,
+        )
+        _write_json(folder / "training.json", asdict(result))
+        return {"train_tokens": result.tokens, "steps": result.steps}
+
+    def _source(self, step: Step, work: SourceWork, folder: Path) -> dict[str, Any]:
+        source = work.source
+        goal = Goal(
+            adapter_name(source.name), get_format(source.format), source.labels, work.seed
+        )
+        base = self._load(work.backbone)
+        assembly = get_recipe("direct").assemble(base, goal, [], work.backbone.reduction_factor)
+        options = _encode_options(work.training)
+        train = self.data.source(source, "train")
+        dev = self.data.source(source, "dev")
+        tokenizer = load_tokenizer(self._folder(work.backbone))
+        task = TrainTask(
+            goal.name,
+            goal.format,
+            goal.format.encode(
+                train.examples, tokenizer, source.labels, options, training=True
+            ),
+        )
+        evaluate = self._dev_score(assembly, [(goal, dev, options)], tokenizer)
+        return self._train(
+            step, folder, assembly, [task], work.training,
+            _about(work.backbone, "direct", (), source, work.seed), evaluate, tokenizer,
+        )
+
+    def _fit(self, step: Step, work: FitWork, folder: Path) -> dict[str, Any]:
+        base = self._load(work.backbone)
+        tokenizer = load_tokenizer(self._folder(work.backbone))
+        goal = self._goal(work.target, base, work.seed)
+        sources = self._sources(work.sources)
+        assembly = get_recipe(work.recipe.kind).assemble(
+            base, goal, sources, work.backbone.reduction_factor
+        )
+        if work.mode == "mixture":
+            parts = [
+                (
+                    Goal(source.module, source.format, source.labels),
+                    ref.source,
+                    _encode_options(work.training),
+                )
+                for source, ref in zip(sources, work.sources, strict=True)
+            ]
+            train_sets = [(g, self.data.source(s, "train"), o) for g, s, o in parts]
+            dev_sets = [(g, self.data.source(s, "dev"), o) for g, s, o in parts]
+        else:
+            options = _encode_options(work.training)
+            train_sets = [(goal, self.data.target(work.target, "train"), options)]
+            dev_sets = [(goal, self.data.target(work.target, "dev"), options)]
+        tasks = [
+            TrainTask(
+                g.name, g.format, g.format.encode(d.examples, tokenizer, g.labels, o, training=True)
+            )
+            for g, d, o in train_sets
+        ]
+        evaluate = self._dev_score(assembly, dev_sets, tokenizer)
+        return self._train(
+            step, folder, assembly, tasks, work.training,
+            _about(work.backbone, work.recipe.name, work.sources, work.target, work.seed),
+            evaluate, tokenizer,
+        )
+
+    def _predict(self, step: Step, work: PredictWork, folder: Path) -> dict[str, Any]:
+        base = self._load(work.backbone)
+        goal = self._goal(work.target, base, work.seed)
+        if work.fit is not None:
+            assembly = load_assembly(base, self._need("fit", work.fit) / "trained")
+        else:
+            assembly = get_recipe(work.recipe.kind).assemble(
+                base, goal, self._sources(work.sources), work.backbone.reduction_factor
+            )
+        scored = self.score(assembly, goal, work.target, self._folder(work.backbone))
+        (folder / PREDICTIONS).write_bytes(
+            b"".join(canonical_json(row) + b"\n" for row in scored.rows)
+        )
+        save_file(scored.statistics, folder / STATISTICS)
+        save_file(scored.floors, folder / FLOORS)
+        return {"predict_tokens": scored.tokens}
+
+    def score(
+        self, assembly: Assembly, goal: Goal, target: Target, backbone: Path
+    ) -> ScoredTarget:
+        """Predictions and statistics of a target in all its languages."""
+        tokenizer = load_tokenizer(backbone)
+        options = EncodeOptions(max_length=target.max_length, doc_stride=target.doc_stride)
+        encoded = {
+            language: goal.format.encode(
+                dataset.examples, tokenizer, goal.labels, options, training=False
+            )
+            for language, dataset in self.data.tests(target).items()
+        }
+        total = sum(len(features) for features in encoded.values())
+        result = ScoredTarget()
+        done = 0
+        for language, features in encoded.items():
+            dataset = self.data.test(target, language)
+            predictions = self._predictions(
+                assembly, goal, dataset, features, options, tokenizer.pad_token_id,
+                lambda n, _, done=done: self.on_progress(done + n, total, None),
+            )
+            done += len(features)
+            result.rows.extend(
+                {"language": language, "id": example.id, "prediction": prediction}
+                for example, prediction in zip(dataset.examples, predictions, strict=True)
+            )
+            result.statistics[language] = goal.format.statistics(predictions, dataset.examples)
+            result.floors[language] = goal.format.floor(dataset.examples, goal.labels)
+            result.tokens += sum(len(row) for feature in features for row in feature.rows)
+        return result
+
+    # --- what they share ---
+
+    def _train(
+        self,
+        step: Step,
+        folder: Path,
+        assembly: Assembly,
+        tasks: Sequence[TrainTask],
+        training: Training,
+        about: dict[str, Any],
+        evaluate: Callable[[], float],
+        tokenizer: Any,
+    ) -> dict[str, Any]:
+        trainer = Trainer(
+            assembly,
+            tasks,
+            training,
+            self.settings.numerics,
+            seed=f"{about['name']}/{about['seed']}",
+            pad_id=tokenizer.pad_token_id,
+            micro_tokens=self.settings.micro_tokens,
+            evaluate=evaluate,
+            checkpointer=self._checkpointer(step),
+            on_step=self._report,
+            should_stop=self.should_stop,
+        )
+        result = trainer.run()
+        assembly.save(folder / "trained")
+        _write_json(folder / "trained" / ABOUT, about)
+        _write_json(folder / "training.json", asdict(result))
+        return {
+            "train_tokens": result.tokens,
+            "steps": result.steps,
+            "trainable_parameters": assembly.count_trainable(),
+            "stored_parameters": stored_parameters([folder / "trained"]),
+        }
+
+    def _dev_score(
+        self,
+        assembly: Assembly,
+        sets: Sequence[tuple[Goal, Dataset, EncodeOptions]],
+        tokenizer: Any,
+    ) -> Callable[[], float]:
+        """A function giving the mean task score over the dev sets, encoded once."""
+        encoded: list[list[Feature]] = [
+            goal.format.encode(dev.examples, tokenizer, goal.labels, options, training=False)
+            for goal, dev, options in sets
+        ]
+
+        def evaluate() -> float:
+            scores = []
+            for (goal, dev, options), features in zip(sets, encoded, strict=True):
+                predictions = self._predictions(
+                    assembly, goal, dev, features, options, tokenizer.pad_token_id
+                )
+                statistics = goal.format.statistics(predictions, dev.examples)
+                scores.append(goal.format.task_score(goal.format.aggregate(statistics)))
+            return sum(scores) / len(scores)
+
+        return evaluate
+
+    def _predictions(
+        self,
+        assembly: Assembly,
+        goal: Goal,
+        dataset: Dataset,
+        features: Sequence[Feature],
+        options: EncodeOptions,
+        pad_id: int,
+        on_batch: Callable[[int, int], None] = lambda done, total: None,
+    ) -> list[Any]:
+        logits = predict(
+            assembly,
+            goal.name,
+            goal.format,
+            features,
+            numerics=self.settings.numerics,
+            pad_id=pad_id,
+            batch_tokens=self.settings.predict_tokens,
+            on_batch=on_batch,
+        )
+        return goal.format.decode(logits, features, dataset.examples, goal.labels, options)
+
+    def _goal(self, target: Target, base: XLMRobertaAdapterModel, seed: int) -> Goal:
+        return Goal(
+            adapter_name(target.name),
+            target_format(target, base.config.num_hidden_layers),
+            target.labels,
+            seed,
+        )
+
+    def _sources(self, refs: Sequence[SourceRef]) -> list[TrainedSource]:
+        return [
+            TrainedSource(
+                ref.source.name,
+                self._need("source", ref.step) / "trained",
+                get_format(ref.source.format),
+                ref.source.labels,
+            )
+            for ref in refs
+        ]
+
+    def _load(self, backbone: BackboneRef) -> XLMRobertaAdapterModel:
+        folder = self._folder(backbone)
+        if self._base is None or self._base[0] != folder:
+            files = BackboneFiles(
+                backbone.name, folder, backbone.digest, backbone.reduction_factor
+            )
+            self._base = (
+                folder,
+                load_backbone(files, self.settings.numerics.torch_device),
+            )
+        return self._base[1]
+
+    def _folder(self, backbone: BackboneRef) -> Path:
+        if backbone.folder is not None:
+            return backbone.folder
+        assert backbone.step is not None
+        return self._need("backbone", backbone.step)
+
+    def _need(self, kind: str, key: str) -> Path:
+        folder = self._store.get(kind, key)
+        if folder is None:
+            raise WorkError(f"store: {kind} {key[:12]} went missing during the run; run it again")
+        return folder
+
+    def _checkpointer(self, step: Step) -> Checkpointer:
+        return Checkpointer(
+            self._store.work_folder(step.kind, step.key),
+            self.settings.checkpoint_seconds,
+            self.settings.checkpoint_steps,
+        )
+
+    def _report(self, progress: Progress) -> None:
+        self.on_progress(progress.step, progress.steps, progress.loss)
+
+
+def target_format(target: Target, depth: int) -> Format[Any]:
+    """The target's format; retrieval reads the layer that the target names, for this depth."""
+    task_format = get_format(target.format)
+    if task_format.trained:
+        return task_format
+    return task_format.with_options(RetrievalOptions(retrieval_layer(target, depth), "mean"))
+
+
+def retrieval_layer(target: Target, depth: int) -> int:
+    """The layer of a retrieval target: a number, or in proportion to XTREME's 14 of 24."""
+    text = target.retrieval_layer
+    if text.isdigit():
+        return int(text)
+    numerator, of = text.removeprefix("proportional-").split("/")
+    return proportional_layer(depth, int(numerator), int(of))
+
+
+def _about(
+    backbone: BackboneRef,
+    recipe: str,
+    sources: Sequence[SourceRef],
+    task: Source | Target,
+    seed: int,
+) -> dict[str, Any]:
+    """What a saved model is: goes beside it, and says what it can be evaluated on."""
+    return {
+        "backbone": {"name": backbone.name, "digest": backbone.digest},
+        "recipe": recipe,
+        "sources": [ref.source.name for ref in sources],
+        "name": task.name,
+        "task": task.task,
+        "format": task.format,
+        "labels": list(task.labels),
+        "seed": seed,
+    }
+
+
+def _encode_options(training: Training) -> EncodeOptions:
+    return EncodeOptions(max_length=training.max_length, doc_stride=training.doc_stride)
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_bytes(canonical_json(value))

@@ -1,0 +1,47 @@
+"""The catalog: `adapters_cfg/` as frozen dataclasses; errors name file, key, value."""
+
+from harness.catalog.build import build, split_spec
+from harness.catalog.check import check_document
+from harness.catalog.load import Catalog, default_directory
+from harness.catalog.problems import Problem
+from harness.catalog.specs import (
+    Backbone,
+    Block,
+    Contrast,
+    Language,
+    Part,
+    Pretraining,
+    PretrainText,
+    Recipe,
+    Source,
+    SourceSet,
+    SplitSpec,
+    Suite,
+    Target,
+    Training,
+)
+from harness.catalog.yaml_file import read_yaml
+
+__all__ = [
+    "Backbone",
+    "Block",
+    "Catalog",
+    "Contrast",
+    "Language",
+    "Part",
+    "PretrainText",
+    "Pretraining",
+    "Problem",
+    "Recipe",
+    "Source",
+    "SourceSet",
+    "SplitSpec",
+    "Suite",
+    "Target",
+    "Training",
+    "build",
+    "check_document",
+    "default_directory",
+    "read_yaml",
+    "split_spec",
+]

@@ -1,0 +1,175 @@
+"""What a schema cannot say: references between documents, and values that must fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.catalog.languages import TEMPLATE_FIELDS, template_fields
+from harness.catalog.problems import Problem, names, problem, unknown, unknown_language
+from harness.catalog.specs import Backbone, Recipe, Source, SplitSpec, Target, Training
+from harness.catalog.suite_check import check_suite
+
+if TYPE_CHECKING:
+    from harness.catalog.load import Catalog
+
+FileOf = Callable[[str, str], Path]
+_SOURCES_OF_KIND = {"direct": "none", "stack": "one", "fuse": "many", "full-ft": "none"}
+_WITH_LABELS = ("pair_classification", "tagging")
+_RETRIEVAL = "bitext_retrieval"
+
+
+def check_references(catalog: Catalog, file_of: FileOf) -> Iterator[Problem]:
+    """Every problem between the documents; `file_of(kind, name)` says where each one stands."""
+    for backbone in catalog.backbones.values():
+        yield from _backbone(catalog, backbone, file_of("backbones", backbone.name))
+    for source in catalog.sources.values():
+        yield from _source(catalog, source, file_of("sources", source.name))
+    for target in catalog.targets.values():
+        yield from _target(catalog, target, file_of("targets", target.name))
+    for recipe in catalog.recipes.values():
+        yield from _recipe(recipe, file_of("recipes", recipe.name))
+    missing = list(_source_sets(catalog, file_of))
+    yield from missing
+    if missing:
+        return  # suites look into their source sets
+    for suite in catalog.suites.values():
+        yield from check_suite(catalog, suite, file_of("suites", suite.name))
+
+
+def _source_sets(catalog: Catalog, file_of: FileOf) -> Iterator[Problem]:
+    for one in catalog.source_sets.values():
+        file = file_of("source_sets", one.name)
+        for place, name in enumerate(one.sources):
+            yield from unknown(file, f"sources[{place}]", name, catalog.sources)
+
+
+def _backbone(catalog: Catalog, backbone: Backbone, file: Path) -> Iterator[Problem]:
+    pretrain = backbone.pretrain
+    if pretrain is None:
+        return
+    if pretrain.hidden_size % pretrain.heads:
+        allowed = f"a divisor of hidden_size ({pretrain.hidden_size})"
+        yield problem(file, "pretrain.heads", str(pretrain.heads), allowed, "correct one of them")
+    for place, text in enumerate(pretrain.texts):
+        key = f"pretrain.texts[{place}]"
+        for language in text.languages:
+            yield from unknown_language(file, f"{key}.languages", language, catalog.languages)
+        yield from _split(catalog, file, f"{key}.split", text.split, text.languages, False)
+
+
+def _source(catalog: Catalog, source: Source, file: Path) -> Iterator[Problem]:
+    yield from unknown_language(file, "language", source.language, catalog.languages)
+    if not source.name.endswith(f".{source.language}"):
+        allowed = f"TASK.{source.language}, since the language is '{source.language}'"
+        yield problem(file, "name", f"'{source.name}'", allowed, "correct one of them")
+    if source.format == _RETRIEVAL:
+        allowed = "a format that is trained"
+        yield problem(file, "format", f"'{source.format}'", allowed, "choose the right format")
+    yield from _labels(file, source.format, source.labels)
+    for key, split in (("train", source.train), ("dev", source.dev)):
+        yield from _split(catalog, file, key, split, (source.language,), source.world)
+    yield from _training(file, "training", source.training)
+    for name, training in source.settings.items():
+        yield from _training(file, f"settings.{name}", training)
+
+
+def _target(catalog: Catalog, target: Target, file: Path) -> Iterator[Problem]:
+    for place, language in enumerate(target.languages):
+        yield from unknown_language(file, f"languages[{place}]", language, catalog.languages)
+    yield from unknown_language(file, "train_language", target.train_language, catalog.languages)
+    yield from _labels(file, target.format, target.labels)
+    if target.format == _RETRIEVAL and target.train is not None:
+        yield problem(file, "train", "a mapping", "nothing: retrieval is not trained", "remove it")
+    if target.format != _RETRIEVAL and target.train is None:
+        allowed = f"where the rows come from, for format '{target.format}'"
+        yield problem(file, "train", "nothing", allowed, "add train and dev")
+    trained = (("train", target.train), ("dev", target.dev))
+    for key, split in trained:
+        if split is not None:
+            yield from _split(catalog, file, key, split, (target.train_language,), target.world)
+    yield from _split(catalog, file, "test", target.test, target.languages, target.world)
+    for name, training in target.settings.items():
+        yield from _training(file, f"settings.{name}", training)
+
+
+def _recipe(recipe: Recipe, file: Path) -> Iterator[Problem]:
+    expected = _SOURCES_OF_KIND[recipe.kind]
+    if recipe.sources != expected:
+        allowed = f"'{expected}' for kind '{recipe.kind}'"
+        yield problem(file, "sources", f"'{recipe.sources}'", allowed, "correct one of them")
+
+
+def _labels(file: Path, task_format: str, labels: tuple[str, ...]) -> Iterator[Problem]:
+    if task_format in _WITH_LABELS and len(labels) < 2:
+        allowed = f"at least 2 labels for format '{task_format}'"
+        yield problem(file, "labels", f"{len(labels)} of them", allowed, "list the labels")
+    if task_format not in _WITH_LABELS and labels:
+        allowed = f"no labels for format '{task_format}'"
+        yield problem(file, "labels", names(labels), allowed, "remove them")
+
+
+def _training(file: Path, key: str, training: Training) -> Iterator[Problem]:
+    given = (training.batch_size is not None) + (training.batch_tokens is not None)
+    if given != 1:
+        got = "both batch_size and batch_tokens" if given else "neither batch_size nor batch_tokens"
+        yield problem(file, key, got, "exactly one of the two", "keep one" if given else "add one")
+
+
+def _split(
+    catalog: Catalog,
+    file: Path,
+    key: str,
+    split: SplitSpec,
+    languages: Iterable[str],
+    world: bool,
+) -> Iterator[Problem]:
+    for language in split.overrides:
+        if language not in languages:
+            allowed = f"languages in which this split is read: {names(languages)}"
+            yield problem(file, f"{key}.overrides", f"'{language}'", allowed, "remove it")
+    seen: set[str] = set()  # the same piece is made anew for each language
+    for language in languages:
+        for piece in split.pieces(language):
+            yield from _iso3(catalog, file, key, piece, language)
+            if repr(piece) not in seen:
+                seen.add(repr(piece))
+                yield from _piece(file, key, piece, world)
+
+
+def _iso3(
+    catalog: Catalog, file: Path, key: str, piece: SplitSpec, language: str
+) -> Iterator[Problem]:
+    row = catalog.languages.get(language)
+    if row is None or row.iso3 is not None:
+        return
+    if any("iso3" in template_fields(template) for template in piece.files):
+        allowed = f"a language with an iso3 code ('{language}' has none)"
+        yield problem(file, f"{key}.files", "{iso3}", allowed, "add the code to languages.yaml")
+
+
+def _piece(file: Path, key: str, piece: SplitSpec, world: bool) -> Iterator[Problem]:
+    if (piece.reader == "world") != world:
+        allowed = "'world' if and only if `world: true`"
+        yield problem(file, f"{key}.reader", f"'{piece.reader}'", allowed, "correct one of them")
+    for template in piece.files:
+        for field in template_fields(template):
+            if field not in TEMPLATE_FIELDS:
+                allowed = "{language} and {iso3}"
+                yield problem(file, f"{key}.files", f"{{{field}}}", allowed, "correct the template")
+    part = piece.part
+    if part is None:
+        return
+    for name, value in (("start", part.start), ("stop", part.stop)):
+        if isinstance(value, float) and not 0 <= value <= 1:
+            allowed = "a share from 0.0 to 1.0, or a whole row number"
+            yield problem(file, f"{key}.part.{name}", str(value), allowed, "correct the value")
+    stop = part.stop
+    kinds = {type(value) for value in (part.start, stop) if value not in (0, None)}
+    if len(kinds) > 1:
+        got = f"{part.start} and {stop}"
+        yield problem(file, f"{key}.part", got, "two shares, or two row numbers", "use one kind")
+    elif stop is not None and (part.start < 0) == (stop < 0) and stop <= part.start:
+        allowed = f"more than start ({part.start})"
+        yield problem(file, f"{key}.part.stop", str(stop), allowed, "correct one of them")

@@ -1,0 +1,96 @@
+"""The command `xstilts`: a group whose commands are imported only when they run."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from harness import __version__
+from harness.cli.group import LazyGroup, Session
+from harness.errors import XstiltsError
+
+__all__ = ["cli", "main"]
+
+_FAILED, _WRONG_USAGE, _INTERRUPTED = 1, 2, 130
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NOT_ALLOWED = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="xstilts", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an unexpected error.")
+@click.pass_obj
+def cli(session: Session, debug: bool) -> None:
+    """Multi-source intermediate-task training with adapters, measured zero-shot.
+
+    Knowledge of each source task is trained once as an adapter on a frozen XLM-R; recipes compose
+    adapters for each XTREME target; every number is a record with a signature.
+    """
+    session.debug = debug
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run `xstilts` and exit: 0 done, 1 the work failed, 2 wrong usage or invalid input."""
+    session = Session()
+    try:
+        code = cli.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="xstilts",
+            standalone_mode=False,
+            obj=session,
+        )
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("xstilts: interrupted; the same command again continues from there", err=True)
+        sys.exit(_INTERRUPTED)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(_WRONG_USAGE)
+    except Exception as error:  # the last place where an error can become a line
+        if session.debug:
+            traceback.print_exc()
+        message, code = _explain(error)
+        click.echo(f"xstilts: error: {message}", err=True)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _explain(error: Exception) -> tuple[str, int]:
+    """One line for people, and the exit code."""
+    if isinstance(error, XstiltsError):
+        return _one_line(str(error)), error.exit_code
+    if isinstance(error, click.UsageError):
+        command = error.ctx.command_path if error.ctx else "xstilts"
+        return f"{_one_line(error.format_message())} (see {command} --help)", _WRONG_USAGE
+    if isinstance(error, click.ClickException):
+        return _one_line(error.format_message()), error.exit_code
+    # safetensors reports a full disk as an error of its own kind.
+    if getattr(error, "errno", None) in _NO_SPACE or "No space left on device" in str(error):
+        return f"{_place(error)}the disk is full; free some or choose another --out", _FAILED
+    if isinstance(error, OSError) and error.errno in _NOT_ALLOWED:
+        reason = (error.strerror or str(error)).lower()
+        return f"{_place(error)}{reason}; choose a folder you may write to with --out", _FAILED
+    if isinstance(error, OSError) and error.strerror:
+        return f"{_place(error)}{error.strerror.lower()}", _FAILED
+    return (
+        f"unexpected {type(error).__name__}{_raised_at(error)}: {_one_line(str(error))}"
+        " (xstilts --debug COMMAND shows the traceback)",
+        _FAILED,
+    )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _place(error: BaseException) -> str:
+    name = getattr(error, "filename", None)
+    return f"{name}: " if name else ""
+
+
+def _raised_at(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""

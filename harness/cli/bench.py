@@ -1,0 +1,126 @@
+"""`xstilts bench`: run a suite, show progress, print the table, write records."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import click
+
+from harness.bench import Bench, Cell, Plan, Store
+from harness.cli.common import (
+    data_options,
+    machine_options,
+    make_bench,
+    show_library_warnings,
+    suite_options,
+)
+from harness.cli.progress import TerminalProgress, duration
+from harness.results import contrast_table, per_language_table, summary_json, summary_table
+
+
+@click.command()
+@click.argument("suite", default="default")
+@suite_options
+@data_options
+@machine_options
+@click.option("--json", "as_json", is_flag=True, help="Print the tables as JSON.")
+@click.option("--languages", is_flag=True, help="Also print a table of all languages per target.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def command(suite: str, as_json: bool, languages: bool, quiet: bool, **options: Any) -> None:
+    """Run SUITE (default: the built-in world, no data needed), print the table, write the records.
+
+    Running it again continues where it stopped and repeats nothing that is done.
+    """
+    show_library_warnings()
+    started = time.monotonic()
+    bench, workers = make_bench(suite, options)
+    plan = bench.plan()
+    done = plan.done(Store(bench.settings.store))
+    missing = [step for step_id, step in plan.steps.items() if step_id not in done]
+    if not quiet:
+        numerics = bench.settings.numerics
+        click.echo(
+            f"{suite}: {len(plan.cells)} results from {len(plan.steps)} steps, {len(done)} done; "
+            f"{workers or 1} worker(s) on {numerics.device}, {numerics.threads} thread(s) each; "
+            f"results go to {bench.out}",
+            err=True,
+        )
+    progress = TerminalProgress(plan, len(done), sum(step.cost for step in missing), quiet)
+    try:
+        records = bench.run(plan, progress, workers)
+    except KeyboardInterrupt:
+        progress.close()
+        click.echo(
+            "\nxstilts: stopped; what is finished is kept. Run the same command again to go on.",
+            err=True,
+        )
+        raise SystemExit(130) from None
+    finally:
+        progress.close()
+    if as_json:
+        click.echo(json.dumps(_summary(bench, plan, records), indent=2))
+    else:
+        click.echo(render(bench, plan, records, languages=languages))
+        click.echo(
+            f"{len(records)} records in {bench.out / 'records'} "
+            f"({duration(time.monotonic() - started)}); check them: xstilts validate {bench.out}",
+            err=True,
+        )
+
+
+def render(
+    bench: Bench, plan: Plan, records: list[dict[str, Any]], *, languages: bool = False
+) -> str:
+    """All tables of a run as text."""
+    rows = _rows(plan)
+    targets = list(dict.fromkeys(cell.target.name for cell in plan.cells))
+    note = bench.suite.seed_note
+    parts = [
+        summary_table(
+            records, row_of=rows, rows=list(dict.fromkeys(rows.order)), targets=targets,
+            seed_note=note,
+        )
+    ]
+    if languages:
+        parts += [
+            per_language_table(records, target, row_of=rows, rows=list(dict.fromkeys(rows.order)))
+            for target in targets
+        ]
+    if bench.suite.contrasts:
+        parts.append(contrast_table(bench.suite.contrasts, records, seed_note=note))
+    return "\n".join(parts)
+
+
+class _rows:  # noqa: N801  (used as a function)
+    """The row of a record in the summary: that of its cell in the plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._of = {self._key(cell): cell.row for cell in plan.cells}
+        self.order = [cell.row for cell in plan.cells]
+
+    def __call__(self, record: Any) -> str:
+        source_set = record["source_set"]
+        return self._of[
+            record["recipe"]["name"],
+            source_set["name"] if source_set else None,
+            record["target"]["name"],
+        ]
+
+    @staticmethod
+    def _key(cell: Cell) -> tuple[str, str | None, str]:
+        name = cell.source_set.name if cell.source_set else None
+        return (cell.recipe.name, name, cell.target.name)
+
+
+def _summary(bench: Bench, plan: Plan, records: list[dict[str, Any]]) -> dict[str, Any]:
+    rows = _rows(plan)
+    return summary_json(
+        records,
+        row_of=rows,
+        rows=list(dict.fromkeys(rows.order)),
+        targets=list(dict.fromkeys(cell.target.name for cell in plan.cells)),
+        seed_note=bench.suite.seed_note,
+        contrasts=bench.suite.contrasts,
+    ) | {"records": [str(path) for path in sorted((bench.out / "records").glob("*.json"))]}

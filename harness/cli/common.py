@@ -1,0 +1,167 @@
+"""Options that several commands share, and turning them into settings."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from harness.bench import Bench, Selection, Settings
+from harness.catalog import Catalog, default_directory
+from harness.errors import InputError
+from harness.model import backbone_from_argument, resolve_numerics
+
+F = TypeVar("F", bound=Callable[..., Any])
+_ONLY_KEYS = ("recipe", "set", "target", "setting")
+
+
+def machine_options(function: F) -> F:
+    """Device, arithmetic, threads, workers, memory and checkpoints."""
+    for option in reversed(
+        [
+            click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda:N."),
+            click.option(
+                "--dtype", default="fp32", show_default=True, type=click.Choice(["fp32", "bf16"]),
+                help="Arithmetic of the forward pass; bf16 is slow on CPUs.",
+            ),
+            click.option("--tf32/--no-tf32", default=False, show_default=True,
+                         help="Allow TF32 matrix products on GPUs."),
+            click.option("--deterministic/--no-deterministic", default=True, show_default=True,
+                         help="Only deterministic kernels."),
+            click.option("--threads", type=click.IntRange(1), default=None,
+                         help="CPU threads of one worker. [default: 1 with several workers]"),
+            click.option("--workers", type=click.IntRange(0), default=None,
+                         help="Worker processes; 0 runs in this one. [default: cores / threads]"),
+            click.option("--batch-tokens", type=click.IntRange(1), default=16384, show_default=True,
+                         help="Padded tokens of a forward pass; shrinks when memory runs out."),
+            click.option("--checkpoint-seconds", type=float, default=60.0, show_default=True,
+                         help="How often a training writes a checkpoint."),
+            click.option("--checkpoint-steps", type=click.IntRange(1), default=None,
+                         help="Write one every so many optimizer steps as well."),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def data_options(function: F) -> F:
+    """Where data is, what to do with bad rows, and the user's own catalog."""
+    for option in reversed(
+        [
+            click.option("--data", "data_folder", type=click.Path(path_type=Path),
+                         help="Folder with the data files."),
+            click.option("--bad-rows", type=click.Choice(["refuse", "skip"]), default="refuse",
+                         show_default=True, help="What a malformed row does."),
+            click.option("--catalog", "catalog_folders", multiple=True,
+                         type=click.Path(path_type=Path),
+                         help="A folder laid out like adapters_cfg/ with more (or other) YAML."),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def suite_options(function: F) -> F:
+    """Which part of a suite to run, and where results go."""
+    for option in reversed(
+        [
+            click.option("--out", type=click.Path(path_type=Path, file_okay=False),
+                         help="Folder of records and store. [default: results/SUITE]"),
+            click.option("--store", type=click.Path(path_type=Path, file_okay=False),
+                         help="Folder of trained artifacts, to share between runs. [default: OUT/store]"),
+            click.option("--only", multiple=True, metavar="KEY=A,B",
+                         help=f"Part of the suite: {', '.join(_ONLY_KEYS)}; may be repeated."),
+            click.option("--seeds", metavar="1,2,3", help="Seeds instead of the suite's."),
+            click.option("--backbone", help="Catalog name, local folder, or hub id@revision."),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def load_catalog(folders: tuple[Path, ...]) -> Catalog:
+    """The shipped catalog with the user's folders on top."""
+    return Catalog.load([default_directory(), *folders])
+
+
+def make_settings(options: dict[str, Any], store: Path) -> tuple[Settings, int]:
+    """Settings and number of workers from the machine and data options."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    numerics = resolve_numerics(
+        options["device"],
+        options["dtype"],
+        options["threads"] or 1,
+        tf32=options["tf32"],
+        deterministic=options["deterministic"],
+    )
+    workers = options["workers"]
+    if workers is None:
+        workers = 1 if numerics.device != "cpu" else max(1, cores // numerics.threads)
+    data = options["data_folder"]
+    if data is not None and not data.is_dir():
+        raise InputError(f"--data: {data} is not a folder")
+    settings = Settings(
+        store=store,
+        data=data,
+        bad_rows=options["bad_rows"],
+        numerics=numerics,
+        micro_tokens=options["batch_tokens"],
+        predict_tokens=options["batch_tokens"],
+        checkpoint_seconds=options["checkpoint_seconds"],
+        checkpoint_steps=options["checkpoint_steps"],
+    )
+    return settings, workers
+
+
+def make_bench(suite_name: str, options: dict[str, Any]) -> tuple[Bench, int]:
+    """A bench and its number of workers from a command's options."""
+    catalog = load_catalog(options["catalog_folders"])
+    suite = catalog.suite(suite_name)
+    out = options["out"] or Path("results") / suite_name
+    settings, workers = make_settings(options, options["store"] or out / "store")
+    backbone = options["backbone"]
+    selection = Selection(
+        only=parse_only(options["only"]),
+        seeds=parse_seeds(options["seeds"]),
+        backbone=None
+        if backbone is None
+        else catalog.backbones.get(backbone) or backbone_from_argument(backbone),
+    )
+    return Bench(catalog, suite, settings, out, selection), workers
+
+
+def parse_only(values: tuple[str, ...]) -> dict[str, list[str]]:
+    """`--only target=a,b --only recipe=c` as a mapping."""
+    only: dict[str, list[str]] = {}
+    for value in values:
+        key, equals, names = value.partition("=")
+        if not equals or key not in _ONLY_KEYS or not names:
+            raise InputError(f"--only: '{value}'; write KEY=A,B with KEY one of {', '.join(_ONLY_KEYS)}")
+        only.setdefault(key, []).extend(names.split(","))
+    return only
+
+
+def parse_seeds(text: str | None) -> tuple[int, ...]:
+    """`1,2,3` as numbers."""
+    if text is None:
+        return ()
+    try:
+        seeds = tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"--seeds: '{text}'; write whole numbers such as 1,2,3") from error
+    if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise InputError(f"--seeds: '{text}'; each seed once, none below 0")
+    return seeds
+
+
+def show_library_warnings() -> None:
+    """Print warnings of harness, silence those of the libraries below it."""
+    from harness.cli.progress import ClickHandler  # noqa: PLC0415
+
+    logging.getLogger("harness").handlers = [ClickHandler(logging.WARNING)]
+    for name in ("transformers", "adapters"):
+        logging.getLogger(name).setLevel(logging.ERROR)

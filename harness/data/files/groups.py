@@ -1,0 +1,48 @@
+"""Groups: what rows share; compared across data sets within a namespace that both were given."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from harness.data.files.options import Options
+from harness.data.files.records import Record
+from harness.data.files.rows import scalar_of
+
+# Namespaces within one file: row 12 of a file has nothing to do with row 12 of another.
+LOCAL_NAMESPACES = ("row", "article", "context")
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """How a row's group is named: `row` (its number) or a field, within a namespace.
+
+    Groups of two data sets are compared within a namespace, so parallel sets share one. Without a
+    namespace a row number stays `row:<n>`, which is never compared.
+    """
+
+    field: str | None
+    namespace: str
+
+    @classmethod
+    def of(cls, options: Options) -> Grouping:
+        """From the options `group` and `group_namespace`."""
+        field = options.optional_text("group")
+        return cls(field, options.optional_text("group_namespace") or field or "row")
+
+    def name(self, record: Record, row: int) -> str | None:
+        """The group of a record, `<namespace>:<row or field>`."""
+        if self.field is None:
+            return None
+        value = str(row) if self.field == "row" else scalar_of(record.field(self.field), self.field)
+        return f"{self.namespace}:{value}"
+
+
+def context_group(context: str) -> str:
+    """The group of all that stands on one context."""
+    return f"context:{hashlib.sha256(context.encode()).hexdigest()[:16]}"
+
+
+def is_local(group: str | None) -> bool:
+    """Whether a group means something within its own file only."""
+    return group is None or group.partition(":")[0] in LOCAL_NAMESPACES

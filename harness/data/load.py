@@ -1,0 +1,186 @@
+"""From a split's spec to its data set: the reader, the files of a language, the part, a cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from harness.canonical import digest
+from harness.catalog.specs import Part, SplitSpec
+from harness.data.dataset import Dataset, Reader, ReadReport, ReadRequest, make_dataset
+from harness.data.examples import Example
+from harness.data.files import (
+    read_choices,
+    read_conllu,
+    read_delimited,
+    read_jsonl,
+    read_parallel,
+    read_squad,
+    read_tagged,
+    text_reader,
+)
+from harness.data.world_reader import read_world
+from harness.errors import InputError
+
+_PLAIN_READERS: Mapping[str, Reader] = {
+    "choices": read_choices,
+    "conllu": read_conllu,
+    "delimited": read_delimited,
+    "jsonl": read_jsonl,
+    "parallel": read_parallel,
+    "squad": read_squad,
+    "tagged": read_tagged,
+    "world": read_world,
+}
+READERS: Mapping[str, Reader] = {**_PLAIN_READERS, "text": text_reader(_PLAIN_READERS)}
+_WITHOUT_FILES = ("world",)
+
+
+@dataclass(frozen=True, slots=True)
+class DataContext:
+    """Where data lies, what a structural error does (refuse or skip), three-letter codes."""
+
+    root: Path | None = None
+    bad_rows: str = "refuse"
+    language_iso3: Mapping[str, str] = field(default_factory=dict)
+    _cache: dict[str, Dataset] = field(default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.bad_rows not in ("refuse", "skip"):
+            raise InputError(f"--bad-rows is '{self.bad_rows}'; must be one of: refuse, skip")
+
+
+def load_split(
+    spec: SplitSpec, language: str, labels: Sequence[str], context: DataContext, name: str
+) -> Dataset:
+    """The data set of a split in a language, `name` standing in messages; read once per context."""
+    key = digest([spec, language, list(labels), name])
+    if key not in context._cache:
+        report = ReadReport(context.bad_rows)
+        examples: list[Example] = []
+        try:
+            for piece in spec.pieces(language):
+                examples += _read(piece, language, tuple(labels), context, report)
+        except InputError as error:
+            raise InputError(f"{name} ({language}): {error}") from error
+        context._cache[key] = make_dataset(name, language, examples, report.counts)
+    return context._cache[key]
+
+
+def resolve_files(spec: SplitSpec, language: str, context: DataContext) -> tuple[Path, ...]:
+    """The files of a spec (without overrides) in a language; one that is missing is an InputError.
+
+    `{language}` and `{iso3}` are filled in; what `*` matches comes sorted by path.
+    """
+    if not spec.files:
+        return ()
+    if context.root is None:
+        raise InputError(
+            f"needs {', '.join(spec.files)} but no data folder was given; "
+            "pass --data DIR (`xstilts data ls` says what belongs there)"
+        )
+    if not context.root.is_dir():
+        raise InputError(f"data folder {context.root} does not exist; pass --data DIR")
+    fill = _filler(language, context)
+    files: list[Path] = []
+    for template in spec.files:
+        pattern = fill(template)
+        if "*" in pattern:
+            found = sorted(path for path in context.root.glob(pattern) if path.is_file())
+        else:
+            found = [path for path in [context.root / pattern] if path.is_file()]
+        if not found:
+            problem = "nothing matches" if "*" in pattern else "no file"
+            raise InputError(
+                f"{problem} {pattern} in data folder {context.root}; "
+                "`xstilts data check` says how to get it"
+            )
+        files += found
+    return tuple(files)
+
+
+def select_part(examples: Sequence[Example], part: Part) -> list[Example]:
+    """The examples of a part, in order; a fraction falls the same way for start and stop."""
+    if part.unit == "row":
+        return list(examples[_bounds(part, len(examples))])
+    if part.unit != "group":
+        raise InputError(f"part: unit '{part.unit}' is unknown; must be one of: row, group")
+    groups: dict[str, None] = {}
+    for example in examples:
+        if example.group is None:
+            raise InputError("part: unit is 'group', but the rows have no group; use unit: row")
+        groups[example.group] = None
+    chosen = frozenset(list(groups)[_bounds(part, len(groups))])
+    return [example for example in examples if example.group in chosen]
+
+
+def _read(
+    spec: SplitSpec,
+    language: str,
+    labels: tuple[str, ...],
+    context: DataContext,
+    report: ReadReport,
+) -> list[Example]:
+    if spec.reader not in READERS:
+        names = ", ".join(sorted(READERS))
+        raise InputError(f"reader '{spec.reader}' is unknown; must be one of: {names}")
+    if not spec.files and not _needs_no_files(spec):
+        raise InputError(f"reader '{spec.reader}' needs files, but the split names none")
+    request = ReadRequest(
+        files=resolve_files(spec, language, context),
+        language=language,
+        labels=labels,
+        options=_filled(spec.options, _filler(language, context)),
+        report=report,
+        root=context.root,
+    )
+    examples = list(READERS[spec.reader](request))
+    return examples if spec.part is None else select_part(examples, spec.part)
+
+
+def _needs_no_files(spec: SplitSpec) -> bool:
+    return spec.reader in _WITHOUT_FILES or spec.options.get("reader") in _WITHOUT_FILES
+
+
+def _filler(language: str, context: DataContext) -> Callable[[str], str]:
+    def fill(template: str) -> str:
+        text = template.replace("{language}", language)
+        if "{iso3}" in text:
+            if language not in context.language_iso3:
+                raise InputError(
+                    f"'{template}' needs a three-letter code; the table has none for '{language}'"
+                )
+            text = text.replace("{iso3}", context.language_iso3[language])
+        return text
+
+    return fill
+
+
+def _filled(value: Any, fill: Callable[[str], str]) -> Any:
+    """Options with the templates in their texts filled in (a column may be named by language)."""
+    if isinstance(value, str):
+        return fill(value)
+    if isinstance(value, Mapping):
+        return {key: _filled(entry, fill) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_filled(entry, fill) for entry in value]
+    return value
+
+
+def _bounds(part: Part, count: int) -> slice:
+    return slice(
+        _border(part.start, count), None if part.stop is None else _border(part.stop, count)
+    )
+
+
+def _border(value: float | int, count: int) -> int:
+    """A row number (negative: from the end) or, as a float from 0.0 to 1.0, a fraction."""
+    if isinstance(value, int):
+        return value
+    if not 0.0 <= value <= 1.0:
+        raise InputError(f"part: {value} is no fraction; must be from 0.0 to 1.0, or a row number")
+    # Exact decimals: 0.29 * 100 is 28.999... in floating point.
+    return int(value * count)

@@ -1,0 +1,151 @@
+"""Backbones: where their files are, what identifies them, and loading them without their pooler."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from adapters import XLMRobertaAdapterModel
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
+
+import harness
+from harness.canonical import digest, file_digest
+from harness.catalog import Backbone
+from harness.errors import InputError, WorkError
+
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+_TOKENIZER = ("tokenizer.json", "sentencepiece.bpe.model")
+_IDENTITY_PATTERNS = ("config.json", "*.safetensors", "*.index.json", "tokenizer*", "sentencepiece*")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneFiles:
+    """A backbone in a local folder; `digest` is over the contents of its files."""
+
+    name: str
+    folder: Path
+    digest: str
+    reduction_factor: int
+
+
+def locate_backbone(spec: Backbone) -> BackboneFiles:
+    """Find (or fetch, for a hub id) the files of a backbone that exists; not for kind `pretrain`."""
+    if spec.kind == "builtin":
+        folder = Path(harness.__file__).parent / str(spec.path)
+    elif spec.kind == "folder":
+        folder = Path(str(spec.path)).expanduser()
+    elif spec.kind == "hub":
+        folder = _hub_snapshot(spec)
+    else:
+        raise InputError(f"backbone '{spec.name}': kind '{spec.kind}' is made by a step, not found")
+    return BackboneFiles(spec.name, folder, check_backbone(folder), spec.reduction_factor)
+
+
+def backbone_from_argument(text: str) -> Backbone:
+    """A backbone named on the command line that is not in the catalog: a folder, or `id@revision`."""
+    if Path(text).is_dir():
+        path = Path(text).resolve()
+        return Backbone(path.name, f"local folder {path.name}", "folder", path=str(path))
+    if "@" in text and "/" in text:
+        hub, revision = text.rsplit("@", 1)
+        return Backbone(
+            hub.rsplit("/", 1)[1], f"{hub} from the hub", "hub", hub=hub, revision=revision
+        )
+    raise InputError(
+        f"--backbone: '{text}' is no catalog name and no folder; for the hub write namespace/name@revision"
+    )
+
+
+def check_backbone(folder: Path) -> str:
+    """The content digest of a backbone folder; InputError if it is not an XLM-R-shaped model."""
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder}: no config.json; a backbone folder is what save_pretrained writes")
+    try:
+        model_type = AutoConfig.from_pretrained(str(folder)).model_type
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder / 'config.json'}: {_first_line(error)}") from error
+    if model_type != "xlm-roberta":
+        raise InputError(
+            f"{folder / 'config.json'}: model_type '{model_type}'; allowed: xlm-roberta"
+        )
+    for names, what in ((_WEIGHTS, "weights"), (_TOKENIZER, "tokenizer")):
+        if not any((folder / name).is_file() for name in names):
+            raise InputError(f"{folder}: no {what}; expected one of {', '.join(names)}")
+    files = sorted({path for pattern in _IDENTITY_PATTERNS for path in folder.glob(pattern)})
+    return digest({path.name: file_digest(path) for path in files})
+
+
+@cache
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """The backbone's fast tokenizer, cached per process."""
+    tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise InputError(f"{folder}: the tokenizer has no fast form, which offsets and words need")
+    return tokenizer
+
+
+def load_backbone(files: BackboneFiles, device: torch.device) -> XLMRobertaAdapterModel:
+    """The pretrained encoder on `device`, frozen, in evaluation mode, without pooler and heads."""
+    torch.manual_seed(0)  # what a checkpoint lacks is initialised, never used, and yet reproducible
+    try:
+        model = XLMRobertaAdapterModel.from_pretrained(str(files.folder))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"{files.folder}: cannot be loaded: {_first_line(error)}") from error
+    remove_pooler(model)
+    # Saved adapters name their backbone; a path of this machine says nothing to anybody else.
+    model.config._name_or_path = files.name
+    model.requires_grad_(False)
+    return model.to(device).eval()
+
+
+class _NoPooler(torch.nn.Module):
+    """Stands where the library expects a pooler; no head here uses one, and not all checkpoints do."""
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The hidden state of `<s>`: [B, L, d] -> [B, d]."""
+        return hidden[:, 0]
+
+
+def remove_pooler(model: XLMRobertaAdapterModel) -> None:
+    """Take the pooler's weights out of the model."""
+    model.roberta.pooler = _NoPooler()
+
+
+def fork_backbone(base: XLMRobertaAdapterModel, *, share: bool) -> XLMRobertaAdapterModel:
+    """A copy to hang adapters on; with `share` the frozen tensors are the base's own, not copied."""
+    memo: dict[int, object] = {}
+    if share:
+        memo |= {id(tensor): tensor for tensor in base.parameters()}
+        memo |= {id(tensor): tensor for tensor in base.buffers()}
+    return copy.deepcopy(base, memo)
+
+
+def _hub_snapshot(spec: Backbone) -> Path:
+    from huggingface_hub import snapshot_download  # noqa: PLC0415  (only hub backbones need it)
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
+
+    if not spec.hub or not spec.revision:
+        raise InputError(
+            f"backbone '{spec.name}': a hub backbone needs hub: and revision: (a commit); "
+            "pin one in its YAML or pass --backbone namespace/name@revision"
+        )
+    try:
+        folder = snapshot_download(
+            spec.hub, revision=spec.revision, allow_patterns=[*_IDENTITY_PATTERNS, *_WEIGHTS[-1:]]
+        )
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise WorkError(
+            f"backbone '{spec.name}': {spec.hub}@{spec.revision} is neither in the local hub cache "
+            f"nor could it be fetched ({_first_line(error)}); fetch it where there is a network, or "
+            "pass --backbone FOLDER"
+        ) from error
+    return Path(folder)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,69 @@
+"""Device, precision, threads and determinism: everything about arithmetic that can change a number."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from harness.errors import InputError
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True, slots=True)
+class Numerics:
+    """A resolved choice (`device` is cpu or cuda:N, never auto); it stands in keys and signatures."""
+
+    device: str = "cpu"
+    dtype: str = "fp32"
+    threads: int = 1
+    tf32: bool = False
+    deterministic: bool = True
+
+    @property
+    def torch_device(self) -> torch.device:
+        """The device as torch knows it."""
+        return torch.device(self.device)
+
+    def apply(self) -> None:
+        """Set torch's process-wide switches to this choice."""
+        torch.set_num_threads(self.threads)
+        torch.backends.cuda.matmul.allow_tf32 = self.tf32
+        torch.backends.cudnn.allow_tf32 = self.tf32
+        if self.device != "cpu" and self.deterministic:
+            # cuBLAS reads this once, at its first call; warn_only would hide what is not reproducible
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(self.deterministic)
+
+    def autocast(self) -> torch.autocast:
+        """Mixed precision for bf16, nothing for fp32."""
+        return torch.autocast(
+            self.torch_device.type, dtype=torch.bfloat16, enabled=self.dtype == "bf16"
+        )
+
+
+def resolve_numerics(
+    device: str = "auto",
+    dtype: str = "fp32",
+    threads: int = 1,
+    *,
+    tf32: bool = False,
+    deterministic: bool = True,
+) -> Numerics:
+    """Check a choice against this machine; `auto` takes cuda:0 where CUDA answers, else the CPU."""
+    if dtype not in DTYPES:
+        raise InputError(f"--dtype: '{dtype}' is not one of {', '.join(DTYPES)}")
+    if threads < 1:
+        raise InputError(f"--threads: {threads} is not a positive number")
+    if device == "auto":
+        device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    if device == "cuda":
+        device = "cuda:0"
+    if device != "cpu":
+        known = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+        if device not in known:
+            allowed = ", ".join(["auto", "cpu", *known])
+            raise InputError(f"--device: '{device}' is not on this machine; allowed: {allowed}")
+    return Numerics(device, dtype, threads, tf32, deterministic)

@@ -1,0 +1,85 @@
+"""What the tables show, as plain dicts for scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.results.contrasts import Answer, answer_contrasts
+from harness.results.rows import Record, RowOf, row_label
+from harness.results.statistics import Spread
+from harness.results.summary import Cell, summarise
+
+if TYPE_CHECKING:
+    from harness.catalog.specs import Contrast
+
+
+def summary_json(
+    records: Iterable[Record],
+    *,
+    row_of: RowOf = row_label,
+    rows: Sequence[str] = (),
+    targets: Sequence[str] = (),
+    seed_note: str = "",
+    contrasts: Iterable[Contrast] = (),
+) -> dict[str, Any]:
+    """The data of summary_table and contrast_table as plain dicts; scores in percent, unrounded."""
+    records = list(records)
+    summary = summarise(records, row_of=row_of, rows=rows, targets=targets)
+    return {
+        "seeds": list(summary.seeds),
+        "seed_note": seed_note,
+        "splits": {target: list(splits) for target, splits in summary.splits.items()},
+        "left_out": {target: list(codes) for target, codes in summary.left_out.items()},
+        "low_resource": list(summary.low_resource),
+        "rows": [
+            {
+                "row": row.name,
+                "targets": {t: _cell_json(row.cells[t]) for t in summary.targets},
+                "average": _cell_json(row.overall),
+                "low_resource": _cell_json(row.low_resource),
+                "n_targets": row.n_targets,
+                "trainable_parameters": row.trainable_parameters,
+                "seconds": row.seconds,
+            }
+            for row in summary.rows
+        ],
+        "contrasts": [_answer_json(answer) for answer in answer_contrasts(contrasts, records)],
+    }
+
+
+def _spread_json(spread: Spread) -> dict[str, Any]:
+    return {"mean": spread.mean, "sd": spread.sd, "min": spread.min, "max": spread.max}
+
+
+def _cell_json(cell: Cell | None) -> dict[str, Any] | None:
+    if cell is None:
+        return None
+    return {
+        **_spread_json(cell.spread),
+        "per_seed": {str(seed): score for seed, score in cell.per_seed},
+        "languages": list(cell.languages),
+        "above_floor": cell.above,
+        "scored": cell.scored,
+        "at_floor": cell.at_floor,
+        "comparable": cell.comparable,
+        "best": cell.best,
+    }
+
+
+def _answer_json(answer: Answer) -> dict[str, Any]:
+    contrast, spread = answer.contrast, answer.spread
+    return {
+        "name": contrast.name,
+        "question": contrast.question,
+        "target": contrast.target,
+        "better": list(contrast.better),
+        "worse": list(contrast.worse),
+        "variant": answer.variant,
+        "languages": list(answer.languages),
+        **(_spread_json(spread) if spread else dict.fromkeys(("mean", "sd", "min", "max"))),
+        "per_seed": {str(seed): difference for seed, difference in answer.per_seed},
+        "agree": answer.agree,
+        "at_floor": answer.at_floor,
+        "notes": list(answer.notes),
+    }

@@ -1,0 +1,94 @@
+"""The `environment` block of a record: versions, commit, hardware; without importing torch."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import harness
+
+# Packages that can change a number; anything else is in the lock file of the commit.
+PACKAGES = (
+    "adapters", "accelerate", "datasets", "numpy", "ray", "safetensors", "sentencepiece",
+    "seqeval", "tokenizers", "torch", "transformers",
+)  # fmt: skip
+_TIMEOUT = 10.0  # seconds, for git and nvidia-smi
+
+
+def environment(*, image: str | None = None, gpu: str | None = None) -> dict[str, Any]:
+    """Where this process runs; `image` is the digest of its container, `gpu` the device's name.
+
+    Without `gpu`, nvidia-smi is asked. What cannot be found out is null, never guessed.
+    """
+    return {
+        "python": platform.python_version(),
+        "packages": _packages(),
+        "git": _git(Path(harness.__file__).resolve().parent.parent),
+        "image": image,
+        "hardware": {
+            "cpu": _cpu(),
+            "cores": len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else os.cpu_count() or 1,
+            "memory_bytes": int(psutil.virtual_memory().total),
+            "gpu": gpu or _gpu(),
+        },
+        "platform": platform.platform(),
+        "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+def _packages() -> dict[str, str]:
+    found = {"xstilts": harness.__version__}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _git(root: Path) -> dict[str, Any] | None:
+    if not (root / ".git").exists():
+        return None
+    status = _run(["git", "-C", str(root), "status", "--porcelain"])
+    if status is None:
+        return None
+    commit = _run(["git", "-C", str(root), "rev-parse", "--verify", "--quiet", "HEAD"])
+    return {"commit": commit or None, "dirty": bool(status)}
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(iter(models), "") or platform.processor() or platform.machine() or "unknown"
+
+
+def _gpu() -> str | None:
+    if shutil.which("nvidia-smi") is None:
+        return None
+    names = _run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"])
+    return ", ".join(line.strip() for line in names.splitlines()) or None if names else None
+
+
+def _run(command: list[str]) -> str | None:
+    # GIT_DIR and its like would make git speak of another repository (as inside a hook).
+    variables = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_TIMEOUT, check=True, env=variables
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

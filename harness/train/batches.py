@@ -1,0 +1,70 @@
+"""Batches: sorted by length under a token or example budget, in shuffled order; a pure function of the seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from harness.formats import Feature
+
+_POOL = 4096  # features that are shuffled together before they are sorted by length
+
+
+def padded_tokens(features: Sequence[Feature]) -> int:
+    """Tokens of these features as one padded batch: rows x longest row."""
+    return sum(len(f.rows) for f in features) * max(f.length for f in features)
+
+
+def epoch_batches(
+    features: Sequence[Feature],
+    *,
+    seed: str,
+    batch_size: int | None = None,
+    batch_tokens: int | None = None,
+) -> list[list[int]]:
+    """Indices of one epoch's batches: of `batch_size` features or up to `batch_tokens` padded tokens.
+
+    A feature longer than the token budget is a batch of its own. Every feature occurs exactly once.
+    """
+    rng = random.Random(seed)
+    order = list(range(len(features)))
+    rng.shuffle(order)
+    batches: list[list[int]] = []
+    for start in range(0, len(order), _POOL):
+        pool = sorted(order[start : start + _POOL], key=lambda i: features[i].length)
+        batches.extend(_cut(pool, features, batch_size, batch_tokens))
+    rng.shuffle(batches)
+    return batches
+
+
+def sorted_batches(features: Sequence[Feature], batch_tokens: int) -> list[list[int]]:
+    """Batches for prediction: all features sorted by length, up to `batch_tokens` padded tokens each."""
+    order = sorted(range(len(features)), key=lambda i: features[i].length)
+    return _cut(order, features, None, batch_tokens)
+
+
+def _cut(
+    order: Sequence[int],
+    features: Sequence[Feature],
+    batch_size: int | None,
+    batch_tokens: int | None,
+) -> list[list[int]]:
+    """Cut a length-sorted order into consecutive batches."""
+    batches: list[list[int]] = []
+    current: list[int] = []
+    rows = 0
+    for index in order:
+        feature = features[index]
+        # Sorted ascending, so the newest feature is the longest one of the batch.
+        tokens = (rows + len(feature.rows)) * feature.length
+        full = (batch_size is not None and len(current) >= batch_size) or (
+            batch_tokens is not None and tokens > batch_tokens
+        )
+        if current and full:
+            batches.append(current)
+            current, rows = [], 0
+        current.append(index)
+        rows += len(feature.rows)
+    if current:
+        batches.append(current)
+    return batches

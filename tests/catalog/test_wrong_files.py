@@ -1,0 +1,342 @@
+"""Every wrong file is refused with one line: file, key, value got, what is allowed, what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.catalog import Catalog
+from harness.errors import InputError
+
+LANGUAGES = """
+languages:
+  - {code: en, name: English, family: Indo-European, script: Latin, iso3: eng}
+  - {code: sw, name: Swahili, family: Niger-Congo, script: Latin}
+  - {code: "no", name: Norwegian, family: Indo-European, script: Latin}
+"""
+SOURCE = """
+name: nli.en
+description: English NLI.
+task: nli
+language: en
+format: pair_classification
+labels: [no, yes]
+train: {reader: delimited, files: [a.tsv], part: {stop: 0.9}}
+dev: {reader: delimited, files: [a.tsv], part: {start: 0.9}}
+training: {epochs: 3, learning_rate: 1e-4, batch_size: 32}
+split: files-train
+licence: CC0
+"""
+OTHER_SOURCE = """
+name: qa.sw
+description: Swahili questions.
+task: qa
+language: sw
+format: span_qa
+train: {reader: squad, files: ["qa.{language}.json"]}
+dev: {reader: squad, files: [dev.json]}
+training: {epochs: 3, learning_rate: 1e-4, batch_tokens: 512}
+split: files-train
+licence: CC0
+"""
+TARGET = """
+name: xnli
+description: NLI in two languages.
+task: nli
+format: pair_classification
+languages: [en, sw]
+train_language: en
+labels: [no, yes]
+train: {reader: delimited, files: [a.tsv]}
+dev: {reader: delimited, files: [b.tsv]}
+test:
+  reader: delimited
+  files: ["t.{language}.tsv"]
+  overrides: {sw: {reader: jsonl, files: [sw.jsonl]}}
+settings:
+  adapters: {epochs: 3, learning_rate: 1e-4, batch_size: 32}
+split: files-dev
+licence: CC0
+"""
+RETRIEVAL = """
+name: ret
+description: Retrieval.
+task: ret
+format: bitext_retrieval
+languages: [sw]
+train_language: en
+test: {reader: parallel, files: [x.sw, x.en]}
+settings: {adapters: {epochs: 1, learning_rate: 1e-4, batch_size: 32}}
+split: files-test
+licence: CC0
+"""
+SUITE = """
+name: small
+description: A small suite.
+backbones: [base]
+settings: [adapters]
+seeds: [1, 2]
+low_resource: Joshi class 2 or lower
+low_resource_languages: [sw]
+blocks:
+  - {recipes: [direct, full-ft], targets: [xnli]}
+  - {recipes: [stack], targets: [xnli, ret], source_sets: [single]}
+  - {recipes: [fuse], targets: [xnli], source_sets: [both]}
+contrasts:
+  - name: multi
+    question: Does it help?
+    target: xnli
+    better: [fuse, both]
+    worse: [stack, single]
+    languages: [sw]
+"""
+FILES = {
+    "languages.yaml": LANGUAGES,
+    "backbones/base.yaml": "name: base\ndescription: A folder.\nkind: folder\npath: models/base\n",
+    "recipes/direct.yaml": "name: direct\ndescription: d\nkind: direct\nsources: none\n",
+    "recipes/full-ft.yaml": "name: full-ft\ndescription: d\nkind: full-ft\nsources: none\n",
+    "recipes/stack.yaml": "name: stack\ndescription: d\nkind: stack\nsources: one\n",
+    "recipes/fuse.yaml": "name: fuse\ndescription: d\nkind: fuse\nsources: many\n",
+    "sources/nli.en.yaml": SOURCE,
+    "sources/qa.sw.yaml": OTHER_SOURCE,
+    "source_sets/single.yaml": "name: single\ndescription: d\nsources: [nli.en]\n",
+    "source_sets/both.yaml": "name: both\ndescription: d\nsources: [nli.en, qa.sw]\n",
+    "targets/xnli.yaml": TARGET,
+    "targets/ret.yaml": RETRIEVAL,
+    "suites/small.yaml": SUITE,
+}
+S, T, U = "sources/nli.en.yaml", "targets/xnli.yaml", "suites/small.yaml"
+
+# (file, text in it, what stands there instead, what the one line says)
+WRONG = [
+    # YAML
+    (S, "[no, yes]", "[no, yes", ["line ", "not valid YAML"]),
+    (S, "task: nli", "task: nli\ntask: qa", ["line 5", "'task' stands twice", "keep one"]),
+    (S, "part: {stop: 0.9}", "part: {stop: 0.9, stop: 1}", ["line 8", "'stop' stands twice"]),
+    (S, "labels: [no, yes]", "1: x\nlabels: [no, yes]", ["line 7", "not text", "quotes"]),
+    (S, SOURCE, "", ["the file is empty", "a mapping"]),
+    (S, SOURCE, "# nothing\n", ["the file is empty"]),
+    (S, SOURCE, "- a\n", ["got a list", "a mapping"]),
+    (S, SOURCE, "a: 1\n---\nb: 2\n", ["not valid YAML"]),
+    (S, SOURCE, "a: &x [*x]\n", ["alias", "write it out"]),
+    (S, SOURCE, "a: \x07\n", ["not valid YAML"]),
+    (T, '"t.{language}.tsv"', "t.{language}.tsv", ["line 13", "braces in quotes"]),
+    # keys and types
+    (S, "task: nli", "tsak: nli", ["tsak: got an unknown key", "did you mean 'task'?"]),
+    (
+        S,
+        "{epochs: 3",
+        "{epoch: 3",
+        ["training.epoch: got an unknown key", "did you mean 'epochs'?"],
+    ),
+    (S, "task: nli\n", "", ["task: got nothing", "add it"]),
+    (S, "epochs: 3", "epochs: six", ["training.epochs: got 'six'", "an integer"]),
+    (S, "epochs: 3", "epochs: 0", ["training.epochs: got 0", "at least 1"]),
+    (S, "epochs: 3", "epochs: 2.5", ["training.epochs: got 2.5", "an integer"]),
+    (S, "epochs: 3", "epochs: true", ["training.epochs: got true", "an integer"]),
+    (S, "1e-4", "0", ["training.learning_rate: got 0", "above 0"]),
+    (S, "1e-4", "-1e-4", ["training.learning_rate: got -0.0001", "above 0"]),
+    (S, "1e-4", ".nan", ["training.learning_rate: got '.nan'", "a number"]),
+    (S, "1e-4", "100", ["training.learning_rate: got 100", "at most 1"]),
+    (S, "description: English NLI.", "description: 2018", ["got 2018", "text", "quotes"]),
+    (S, "description: English NLI.", "description: ''", ["description: got ''", "at least 1"]),
+    (S, "labels: [no, yes]", "labels: yes", ["labels: got 'yes'", "a list"]),
+    (S, "labels: [no, yes]", "labels: [no, no]", ["labels", "each entry once"]),
+    (S, "labels: [no, yes]", "labels: [no]", ["labels: got 1", "at least 2"]),
+    (S, "format: pair_classification", "format: pairs", ["format: got 'pairs'", "span_qa"]),
+    (S, "format: pair_classification", "format: taging", ["did you mean 'tagging'?"]),
+    (S, "format: pair_classification", "format: span_qa", ["labels: got no, yes", "no labels"]),
+    (S, "format: pair_classification", "format: bitext_retrieval", ["format", "trained"]),
+    (S, "batch_size: 32", "warmup: 0", ["training: got neither", "exactly one"]),
+    (
+        S,
+        "batch_size: 32",
+        "batch_size: 32, batch_tokens: 99",
+        ["training: got both", "exactly one"],
+    ),
+    (S, "name: nli.en", "name: mnli.en", ["name: got 'mnli.en'", "'nli.en'", "rename the file"]),
+    (S, "name: nli.en", "name: a,b", ["name: got 'a,b'", "no comma"]),
+    (S, "language: en", "language: xx", ["language: got 'xx'", "en, sw"]),
+    (S, "language: en", "language: sw", ["name: got 'nli.en'", "TASK.sw"]),
+    # splits
+    (S, "train: {reader: delimited,", "train: {reader: csv,", ["train.reader: got 'csv'", "squad"]),
+    (S, "files: [a.tsv], part: {stop", "part: {stop", ["train.files: got nothing", "add it"]),
+    (
+        S,
+        "files: [a.tsv], part: {stop",
+        "files: [/etc/x], part: {stop",
+        ["train.files[0]", "'/etc/x'"],
+    ),
+    (S, "[a.tsv], part: {stop", "[../x], part: {stop", ["train.files[0]", "'../x'"]),
+    (
+        S,
+        "[a.tsv], part: {stop",
+        "['{lang}.tsv'], part: {stop",
+        ["train.files: got {lang}", "{iso3}"],
+    ),
+    (S, "{stop: 0.9}", "{stop: 1.9}", ["train.part.stop: got 1.9", "a share"]),
+    (S, "{stop: 0.9}", "{start: 5, stop: 5}", ["train.part.stop: got 5", "more than start"]),
+    (S, "{stop: 0.9}", "{start: 5, stop: 0.5}", ["train.part: got 5 and 0.5", "two shares"]),
+    (S, "{stop: 0.9}", "{unit: article}", ["train.part.unit: got 'article'", "row, group"]),
+    (S, "{stop: 0.9}", "{}, options: {heder: true}", ["train.options.heder", "'header'?"]),
+    (S, "{stop: 0.9}", "{}, options: {quoting: yes}", ["train.options.quoting: got 'yes'", "csv"]),
+    (S, "{reader: delimited, files: [a.tsv], part: {stop: 0.9}}", "[]", ["train", "at least 1"]),
+    (S, "licence: CC0", "licence: CC0\nworld: true", ["train.reader: got 'delimited'", "world"]),
+    (
+        S,
+        "{reader: delimited, files: [a.tsv], part: {stop: 0.9}}",
+        "{reader: world, options: {task: nli, split: train, count: 9}}",
+        ["train.reader: got 'world'", "world: true"],
+    ),
+    (
+        S,
+        "{reader: delimited, files: [a.tsv], part: {stop: 0.9}}",
+        "{reader: world, options: {task: nli, split: train}}",
+        ["train.options.count: got nothing", "add it"],
+    ),
+    (T, "sw: {reader", "de: {reader", ["test.overrides: got 'de'", "en, sw"]),
+    (T, "{reader: jsonl,", "{reader: json,", ["test.overrides.sw.reader: got 'json'", "'jsonl'?"]),
+    (T, "t.{language}.tsv", "t.{iso3}.tsv", None),  # sw has its rows elsewhere: nothing is wrong
+    ("targets/ret.yaml", "x.sw", "'x.{iso3}'", ["test.files: got {iso3}", "sw", "languages.yaml"]),
+    # targets
+    (T, "[en, sw]", "[en, xx]", ["languages[1]: got 'xx'", "languages.yaml"]),
+    (T, "train_language: en", "train_language: xx", ["train_language: got 'xx'"]),
+    (T, "train: {reader: delimited, files: [a.tsv]}\n", "", ["train: got nothing", "add it"]),
+    (T, "dev: {reader: delimited, files: [b.tsv]}\n", "", ["dev: got nothing", "'train' is given"]),
+    (T, "licence: CC0", "licence: CC0\noverlap: [words]", ["overlap[0]: got 'words'", "id"]),
+    (T, "licence: CC0", "licence: CC0\nretrieval_layer: 14", ["retrieval_layer: got 14", "quotes"]),
+    (T, "format: pair_classification", "format: bitext_retrieval", ["train: got a mapping"]),
+    (T, "  adapters: {", "  Ad apters: {", ["settings.Ad apters", "small letter"]),
+    # other kinds
+    ("recipes/stack.yaml", "sources: one", "sources: many", ["sources: got 'many'", "'one'"]),
+    (
+        "recipes/stack.yaml",
+        "kind: stack",
+        "kind: stak",
+        ["kind: got 'stak'", "did you mean 'stack'?"],
+    ),
+    ("source_sets/both.yaml", "qa.sw", "qa.swa", ["sources[1]: got 'qa.swa'", "'qa.sw'?"]),
+    (
+        "source_sets/both.yaml",
+        "[nli.en, qa.sw]",
+        "[]",
+        ["sources: got an empty list", "at least 1"],
+    ),
+    ("backbones/base.yaml", "kind: folder", "kind: hub", ["hub: got nothing", "add it"]),
+    ("backbones/base.yaml", "path:", "hub: a/b\npath:", ["hub: got 'a/b'", "kind", "remove it"]),
+    ("languages.yaml", "code: sw", "code: en", ["name: got 'en'", "a name that is new"]),
+    # suites
+    (U, "backbones: [base]", "backbones: [bas]", ["backbones[0]: got 'bas'", "'base'?"]),
+    (U, "recipes: [fuse]", "recipes: [fuze]", ["blocks[2].recipes[0]: got 'fuze'", "'fuse'?"]),
+    (U, "targets: [xnli, ret]", "targets: [xnl, ret]", ["blocks[1].targets[0]: got 'xnl'"]),
+    (U, "source_sets: [both]", "source_sets: [bot]", ["blocks[2].source_sets[0]: got 'bot'"]),
+    (U, "source_sets: [single]", "source_sets: [both]", ["'both' with 2 sources", "exactly one"]),
+    (U, ", source_sets: [single]}", "}", ["blocks[1].source_sets: got nothing", "'stack'"]),
+    (U, "[direct, full-ft]", "[direct, stack]", ["blocks[0].source_sets: got nothing", "'stack'"]),
+    (U, "recipes: [fuse]", "recipes: [direct]", ["blocks[2].source_sets: got both", "'direct'"]),
+    (U, "targets: [xnli]}", "targets: [ret]}", ["blocks[0].targets: got 'ret'", "trained"]),
+    (U, "settings: [adapters]", "settings: [jiant]", ["settings[0]: got 'jiant'", "adapters"]),
+    (U, "seeds: [1, 2]", "seeds: [1, 1]", ["seeds", "each entry once"]),
+    (U, "seeds: [1, 2]", "seeds: [-1]", ["seeds[0]: got -1", "at least 0"]),
+    (
+        U,
+        "languages: [sw]\nblocks",
+        "languages: [xx]\nblocks",
+        ["low_resource_languages[0]: got 'xx'"],
+    ),
+    (U, "languages: [sw]\nblocks", "languages: [no]\nblocks", ["got 'no'", "some target scores"]),
+    (
+        U,
+        "    languages: [sw]",
+        "    languages: [no]",
+        ["contrasts[0].languages: got 'no'", "en, sw"],
+    ),
+    (U, "target: xnli", "target: xnly", ["contrasts[0].target: got 'xnly'", "'xnli'?"]),
+    (U, "better: [fuse, both]", "better: [fuse, single]", ["contrasts[0].better", "fuse/both"]),
+    (U, "better: [fuse, both]", "better: [stack, single]", ["contrasts[0].worse", "another one"]),
+    (U, "better: [fuse, both]", "better: []", ["contrasts[0].better: got an empty list"]),
+]
+
+
+def write(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_the_right_files_load(tmp_path: Path) -> None:
+    catalog = Catalog.load([write(tmp_path, FILES)])
+    assert catalog.suite("small").contrasts[0].better == ("fuse", "both")
+    assert catalog.source("nli.en").labels == ("no", "yes")  # YAML 1.1 would read booleans
+    assert catalog.source("nli.en").training.learning_rate == 1e-4  # and text here
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong", "says"), WRONG, ids=[f"{w[0]}-{w[2][:40]!r}" for w in WRONG]
+)
+def test_a_wrong_file_is_refused_in_one_line(
+    tmp_path: Path, file: str, right: str, wrong: str, says: list[str] | None
+) -> None:
+    assert FILES[file].count(right) == 1, "the test itself: what to replace must stand there once"
+    text = FILES[file].replace(right, wrong)
+    directory = write(tmp_path, {**FILES, file: text})
+    if says is None:
+        Catalog.load([directory])
+        return
+    with pytest.raises(InputError) as caught:
+        Catalog.load([directory])
+    lines = str(caught.value).splitlines()
+    matching = [line for line in lines if all(part in line for part in says)]
+    assert matching, f"no line says {says}:\n{caught.value}"
+    assert file in matching[0]
+    assert len(matching[0]) < 600
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        (S, b"name: \xff\n", ["nli.en.yaml", "byte 6 is not UTF-8", "UTF-8 encoding"]),
+        ("sources/b.yml", b"name: b\n", ["b.yml", "'.yml'", "rename it"]),
+        ("source/b.yaml", b"name: b\n", ["source", "unknown folder", "did you mean 'sources'?"]),
+    ],
+)
+def test_wrong_bytes_and_places(tmp_path: Path, name: str, content: bytes, says: list[str]) -> None:
+    directory = write(tmp_path, FILES)
+    (directory / name).parent.mkdir(exist_ok=True)
+    (directory / name).write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        Catalog.load([directory])
+    assert all(part in str(caught.value) for part in says), caught.value
+
+
+def test_every_file_with_a_problem_is_named_at_once(tmp_path: Path) -> None:
+    broken = {**FILES, S: FILES[S].replace("task", "tsak"), U: "name: ["}
+    with pytest.raises(InputError) as caught:
+        Catalog.load([write(tmp_path, broken)])
+    assert S in str(caught.value) and U in str(caught.value)
+
+
+def test_a_name_in_two_folders_is_refused(tmp_path: Path) -> None:
+    first = write(tmp_path / "one", FILES)
+    second = write(tmp_path / "two", {S: FILES[S]})
+    with pytest.raises(InputError, match=r"two/sources/nli.en.yaml: name: got 'nli.en'; .*one/"):
+        Catalog.load([first, second])
+
+
+def test_a_second_folder_adds(tmp_path: Path) -> None:
+    first = write(tmp_path / "one", FILES)
+    second = write(
+        tmp_path / "two",
+        {"source_sets/own.yaml": "name: own\ndescription: d\nsources: [qa.sw]\n"},
+    )
+    assert [s.name for s in Catalog.load([first, second]).sources_of("own")] == ["qa.sw"]
+
+
+@pytest.mark.parametrize("folder", ["missing", "empty"])
+def test_a_folder_without_a_catalog_is_refused(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=folder):
+        Catalog.load([tmp_path / folder])
