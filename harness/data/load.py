@@ -183,4 +183,4 @@ def _border(value: float | int, count: int) -> int:
     if not 0.0 <= value <= 1.0:
         raise InputError(f"part: {value} is no fraction; must be from 0.0 to 1.0, or a row number")
     # Exact decimals: 0.29 * 100 is 28.999... in floating point.
-    return int(value * count)
+    return int(Fraction(str(value)) * count)

@@ -12,7 +12,7 @@ import string
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, ClassVar
@@ -271,15 +271,32 @@ def _contexts(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> dict[
             part, encoded["input_ids"], encoded["offset_mapping"], strict=True
         ):
             starts, ends = np.asarray(offsets, dtype=np.int64).reshape(-1, 2).T
-            places = np.arange(len(text) + 1)
-            blank = np.fromiter((c.isspace() for c in text), dtype=bool, count=len(text))
-            # the next character that is no space at or after a place, and the last one before it
-            after = np.where(np.append(blank, False), len(text), places)
-            after = np.minimum.accumulate(after[::-1])[::-1]
-            before = np.maximum.accumulate(np.where(np.append([False], blank), 0, places))
-            starts, ends = after[starts], before[ends]
+            starts, ends = _next(text, str.isspace)[starts], _previous(text, str.isspace)[ends]
+            if not text.isascii():
+                # normalisation composes letter and marks, but offsets may cover the letter alone
+                ends = np.maximum(ends, np.where(starts < ends, _next(text, _is_mark)[ends], 0))
             contexts[text] = _Context(ids, starts, ends, starts < ends)
     return contexts
+
+
+def _skip(text: str, skipped: Callable[[str], object]) -> npt.NDArray[np.bool_]:
+    return np.fromiter((bool(skipped(c)) for c in text), dtype=bool, count=len(text))
+
+
+def _next(text: str, skipped: Callable[[str], object]) -> Indices:
+    """For each place in the text the next one that is not before a skipped character."""
+    places = np.where(np.append(_skip(text, skipped), False), len(text), np.arange(len(text) + 1))
+    return np.asarray(np.minimum.accumulate(places[::-1])[::-1], dtype=np.int64)
+
+
+def _previous(text: str, skipped: Callable[[str], object]) -> Indices:
+    """For each place in the text the last one that is not after a skipped character."""
+    places = np.where(np.append(False, _skip(text, skipped)), 0, np.arange(len(text) + 1))
+    return np.asarray(np.maximum.accumulate(places), dtype=np.int64)
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.combining(character) > 0
 
 
 def _windows(length: int, room: int, stride: int) -> list[tuple[int, int]]:

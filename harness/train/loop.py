@@ -197,10 +197,13 @@ class Trainer:
 
     def _micro_batches(self, features: list[Feature]) -> list[list[Feature]]:
         """Consecutive parts of a batch (sorted by length) of at most `micro_tokens` padded tokens."""
-        parts: list[list[Feature]] = [[]]
+        parts: list[list[Feature]] = []
+        rows = longest = 0
         for feature in features:
-            if parts[-1] and padded_tokens([*parts[-1], feature]) > self.micro_tokens:
+            rows, longest = rows + len(feature.rows), max(longest, feature.length)
+            if not parts or rows * longest > self.micro_tokens:
                 parts.append([])
+                rows, longest = len(feature.rows), feature.length
             parts[-1].append(feature)
         return parts
 

@@ -1,9 +1,9 @@
 """Pretraining of `nano`, the tiny backbone of the synthetic world: minutes on two CPU cores.
 
-Three losses: masked words (25 %), whether a pair's second segment was tampered with (read at <s>),
-and agreement between the summed input embeddings of parallel sentences. Training text holds only
-propositions of the train split, but for the derived half of restatements (see the world's text).
-Deterministic for a seed, a number of threads and one version of torch.
+Four losses: masked words (25 %), whether a pair's second segment was tampered with (read at <s>)
+and which of its words were, and agreement of the summed input embeddings of translations.
+Training text holds only propositions of the train split, but for the derived half of restatements
+(see the world's text). Deterministic for a seed, a number of threads and one version of torch.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from harness.data.world import documents as world_documents
 from harness.data.world.tokenizer import build_tokenizer
 from harness.train.nano_model import Losses, Pretrainer
 
-DOCUMENTS = 75_000
+DOCUMENTS = 100_000
 _PARALLEL = 3_000
 _PARALLEL_BATCH = 128
 _LEARNING_RATE = 3e-3
@@ -185,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of world, text and training")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--documents", type=int, default=DOCUMENTS, help="documents of text")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     started = time.process_time()

@@ -1,4 +1,4 @@
-"""What `nano` is pretrained with: the backbone, the heads that pretraining needs, three losses."""
+"""What `nano` is pretrained with: the backbone, the heads that pretraining needs, four losses."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from harness.train.nano_init import initialise, nano_config
 
 _TEMPERATURE = 0.1
 _MASKED = 0.25
-_CONSISTENCY_WEIGHT, _ALIGNMENT_WEIGHT = 1.0, 0.5
+_PAIR_WEIGHT, _TAMPERED_WEIGHT, _ALIGNMENT_WEIGHT = 1.0, 2.0, 0.5
 _LOGIT_SCALE = 0.2  # the embeddings are 20 times larger than usual
 _SUBSTITUTES = 16
 
 
 class Losses(NamedTuple):
-    """The three losses of a step, unweighted."""
+    """The four losses of a step, unweighted."""
 
     masked: Tensor
-    consistency: Tensor
+    pair: Tensor
+    tampered: Tensor
     alignment: Tensor
 
     @property
@@ -34,7 +35,8 @@ class Losses(NamedTuple):
         """What is minimised."""
         return (
             self.masked
-            + _CONSISTENCY_WEIGHT * self.consistency
+            + _PAIR_WEIGHT * self.pair
+            + _TAMPERED_WEIGHT * self.tampered
             + _ALIGNMENT_WEIGHT * self.alignment
         )
 
@@ -52,6 +54,7 @@ class Pretrainer(nn.Module):
         self.word_head = nn.Sequential(nn.Linear(size, size), nn.GELU(), nn.LayerNorm(size))
         self.word_bias = nn.Parameter(torch.zeros(config.vocab_size))
         self.pair_head = nn.Sequential(nn.Linear(size, size), nn.Tanh(), nn.Linear(size, 1))
+        self.tampered_head = nn.Linear(size, 1)
         self.pad_id, self.mask_id = PAD_ID, len(tokenizer) - 1
         self.substitutes, self.replaceable = _substitute_table(world, tokenizer, seed)
         self._generator = torch.Generator().manual_seed(seed)
@@ -59,16 +62,15 @@ class Pretrainer(nn.Module):
     def forward(self, ids: Tensor, parallel: Sequence[tuple[list[int], list[int]]]) -> Losses:
         """Losses of a padded batch [batch, length] and a batch of parallel id lists."""
         attended = ids.ne(self.pad_id).long()
-        ids, paired, tampered = self._tamper(ids)
+        ids, candidates, tampered = self._tamper(ids)
         masked_ids, chosen = self._mask(ids)
         states = self.backbone(input_ids=masked_ids, attention_mask=attended).last_hidden_state
         words = functional.cross_entropy(self.word_logits(states[chosen]), ids[chosen])
-        consistency = states.new_zeros(())
-        if paired.any():
-            consistency = functional.binary_cross_entropy_with_logits(
-                self.pair_head(states[paired, 0]).squeeze(-1), tampered[paired].float()
-            )
-        return Losses(words, consistency, self._alignment(parallel))
+        paired, seen = candidates.any(1), candidates & ~chosen
+        pair = _binary(self.pair_head(states[paired, 0]), tampered.any(1)[paired])
+        # the word by word form of the same question: without it <s> hardly learns to compare
+        words_changed = _binary(self.tampered_head(states[seen]), tampered[seen])
+        return Losses(words, pair, words_changed, self._alignment(parallel))
 
     def word_logits(self, states: Tensor) -> Tensor:
         """Scores [n, vocabulary] of the words behind `states` [n, hidden]."""
@@ -82,20 +84,20 @@ class Pretrainer(nn.Module):
     def _tamper(self, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Replaces 1-2 content words of the second segment in half of the pairs.
 
-        Returns the ids, which rows are pairs [batch] and which of them were changed [batch].
+        Returns the ids, which words could have been replaced and which were [batch, length].
         """
         segment = (ids == self.tokenizer.sep_token_id).cumsum(1)
         candidates = (segment == 2) & self.replaceable[ids]
         paired = candidates.any(1)
-        tampered = paired & (self._uniform(paired) < 0.5)
+        chosen = paired & (self._uniform(paired) < 0.5)
         scores = self._uniform(ids) * candidates
         highest = scores.topk(2, dim=1).values
         threshold = torch.where(self._uniform(paired) < 0.3, highest[:, 1], highest[:, 0])
-        picked = (scores >= threshold[:, None]) & (scores > 0) & tampered[:, None]
+        picked = (scores >= threshold[:, None]) & (scores > 0) & chosen[:, None]
         column = torch.randint(0, _SUBSTITUTES, (int(picked.sum()),), generator=self._generator)
         changed = ids.clone()
         changed[picked] = self.substitutes[ids[picked], column]
-        return changed, paired, tampered
+        return changed, candidates, picked
 
     def _mask(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """BERT's corruption (80 % mask, 10 % random, 10 % kept) and the chosen positions."""
@@ -124,6 +126,13 @@ class Pretrainer(nn.Module):
         gold = torch.arange(len(parallel))
         both = functional.cross_entropy(scores, gold) + functional.cross_entropy(scores.t(), gold)
         return 0.5 * both
+
+
+def _binary(logits: Tensor, gold: Tensor) -> Tensor:
+    """Mean binary cross-entropy of logits [n, 1]; 0 for none."""
+    if not len(gold):
+        return logits.sum()
+    return functional.binary_cross_entropy_with_logits(logits.squeeze(-1), gold.float())
 
 
 def _substitute_table(

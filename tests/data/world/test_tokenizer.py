@@ -71,9 +71,10 @@ def test_sentences_round_trip_with_exact_offsets(seed: int, language: str) -> No
 def test_words_split_beforehand_give_the_same_ids() -> None:
     for one in documents(WORLD, 50):
         words = one.segments[0].split()
-        assert TOKENIZER(words, is_split_into_words=True).input_ids == TOKENIZER(
-            one.segments[0]
-        ).input_ids
+        assert (
+            TOKENIZER(words, is_split_into_words=True).input_ids
+            == TOKENIZER(one.segments[0]).input_ids
+        )
 
 
 @pytest.mark.parametrize("seed", [1, 2])
