@@ -12,6 +12,7 @@ from harness.data import (
     DataContext,
     Dataset,
     Example,
+    Overlap,
     drop_overlap,
     load_split,
     make_dataset,
@@ -29,7 +30,7 @@ class SuiteData:
     catalog: Catalog
     suite: Suite
     context: DataContext
-    _scored: list[Dataset] | None = None
+    _scored: Overlap | None = None
     _cache: dict[tuple[str, str], Dataset] = field(default_factory=dict)
 
     def texts(self, backbone: Backbone) -> Dataset:
@@ -77,15 +78,15 @@ class SuiteData:
         """The scored sets of all languages of a target."""
         return {language: self.test(target, language) for language in target.languages}
 
-    def scored(self) -> list[Dataset]:
-        """All scored sets of the suite."""
+    def scored(self) -> Overlap:
+        """What identifies the scored rows of all targets of the suite."""
         if self._scored is None:
             names = sorted({name for block in self.suite.blocks for name in block.targets})
-            self._scored = [
+            self._scored = Overlap(
                 dataset
                 for name in names
                 for dataset in self.tests(self.catalog.target(name)).values()
-            ]
+            )
         return self._scored
 
     def _training(

@@ -6,9 +6,14 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 import time
-from collections.abc import Mapping
+import traceback
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -22,6 +27,9 @@ from harness.errors import InputError, WorkError, XstiltsError
 
 _POLL_SECONDS = 0.2
 _REPORT_SECONDS = 0.2
+_STOP_SECONDS = 20.0  # for a worker to end its optimizer step and write a checkpoint
+_DEATHS = 2  # of workers at one step, before it is given up
+_GONE = (EOFError, BrokenPipeError, ConnectionResetError)  # what a pipe says of its other end
 log = logging.getLogger(__name__)
 
 
@@ -56,12 +64,18 @@ class LocalExecutor:
     workers: int
     observer: Observer
     _hands: list[_Hand] = field(default_factory=list)
+    _deaths: Counter[tuple[str, str] | None] = field(default_factory=Counter)
 
     def run(self, plan: Plan) -> None:
         """Do all steps of the plan; KeyboardInterrupt stops cleanly, leaving checkpoints."""
         store = Store(self.settings.store)
         store.create()
-        missing = {step_id: s for step_id, s in plan.steps.items() if step_id not in plan.done(store)}
+        missing = {}
+        for step_id, step in plan.steps.items():
+            if store.get(*step_id) is None:
+                missing[step_id] = step
+            else:
+                store.tidy(*step_id)
         if not missing:
             return
         if self.workers == 0:
@@ -75,28 +89,51 @@ class LocalExecutor:
 
     def _run_here(self, missing: Mapping[tuple[str, str], Step]) -> None:
         from harness.bench.work import Worker  # noqa: PLC0415  (torch loads only where steps run)
+        from harness.train import Interrupted  # noqa: PLC0415
 
-        for step in missing.values():
-            self.observer.started(step)
+        with _noticed_signals() as stop:
+            worker = Worker(self.settings, self.data, should_stop=lambda: bool(stop))
+            for step in missing.values():
 
-            def report(done: int, total: int, loss: float | None, step: Step = step) -> None:
-                self.observer.progressed(step, done, total, loss)
+                def report(done: int, total: int, loss: float | None, step: Step = step) -> None:
+                    self.observer.progressed(step, done, total, loss)
+                    if stop and loss is None:
+                        raise Interrupted  # predicting has no checkpoint to write
 
-            worker = Worker(self.settings, self.data, on_progress=report)
-            while not worker.run(step):
-                time.sleep(_POLL_SECONDS)
-            self.observer.finished(step)
+                worker.on_progress = report
+                self.observer.started(step)
+                try:
+                    while not stop and not worker.run(step):
+                        time.sleep(_POLL_SECONDS)  # another process is doing it
+                except Interrupted:
+                    pass
+                except Exception as error:
+                    if _is_of_the_disk(error):
+                        message, _ = explain(error, self.settings.store)
+                        raise WorkError(f"{step.label}: {message}") from error
+                    raise
+                if stop:
+                    raise KeyboardInterrupt(stop[0])
+                self.observer.finished(step)
 
     def _start(self, count: int) -> None:
         context = multiprocessing.get_context("spawn")
-        for _ in range(count):
-            ours, theirs = context.Pipe()
-            process = context.Process(
-                target=worker_main, args=(theirs, self.settings, self.data.portable()), daemon=True
-            )
-            process.start()
-            theirs.close()
-            self._hands.append(_Hand(process, ours))
+        resource_tracker.ensure_running()  # where it starts later, it lifts the mask
+        # A new process inherits the mask: Ctrl-C cannot hit it before it says that it ignores it.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            for _ in range(count):
+                ours, theirs = context.Pipe()
+                process = context.Process(
+                    target=worker_main,
+                    args=(theirs, self.settings, self.data.portable()),
+                    daemon=True,
+                )
+                process.start()
+                theirs.close()
+                self._hands.append(_Hand(process, ours))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def _schedule(self, missing: dict[tuple[str, str], Step]) -> None:
         waiting = dict(missing)
@@ -116,7 +153,8 @@ class LocalExecutor:
                 if hand.step is None and ready:
                     step = ready.pop(0)
                     hand.step = waiting.pop(step.id)
-                    hand.pipe.send(step)
+                    with suppress(*_GONE):  # receiving from it will say that it died
+                        hand.pipe.send(step)
                     self.observer.started(step)
             for pipe in wait([hand.pipe for hand in self._hands], timeout=_POLL_SECONDS):
                 hand = next(h for h in self._hands if h.pipe is pipe)
@@ -131,15 +169,13 @@ class LocalExecutor:
         step = hand.step
         try:
             kind, *details = hand.pipe.recv()
-        except (EOFError, ConnectionResetError) as error:
-            hand.process.join(5)
-            what = f"while doing '{step.label}'" if step else "at its start"
-            raise WorkError(
-                f"a worker process died {what} (exit code {hand.process.exitcode}); out of memory? "
-                "Finished steps are kept: run the same command again to go on"
-            ) from error
-        assert step is not None or kind == "failed"
-        if kind == "progress" and step:
+        except _GONE:
+            self._replace(hand, waiting)
+            return
+        if kind == "log":
+            level, message = details
+            log.log(level, "%s", f"{step.label}: {message}" if step else message)
+        elif kind == "progress" and step:
             self.observer.progressed(step, *details)
         elif kind == "busy" and step:
             # Another process is doing this step: come back to it, do others meanwhile.
@@ -154,6 +190,25 @@ class LocalExecutor:
             where = f"{step.label}: " if step else ""
             raise (InputError if exit_code == InputError.exit_code else WorkError)(where + message)
 
+    def _replace(self, hand: _Hand, waiting: dict[tuple[str, str], Step]) -> None:
+        """Go on with a new worker in the place of a dead one, unless its step kills every worker."""
+        step = hand.step
+        hand.process.join(5)
+        what = f"while doing '{step.label}'" if step else "at its start"
+        died = f"a worker process died {what} (exit code {hand.process.exitcode})"
+        self._deaths[step.id if step else None] += 1
+        if self._deaths[step.id if step else None] >= _DEATHS:
+            raise WorkError(
+                f"{died}, {_DEATHS} times now; out of memory? "
+                "Finished steps are kept: run the same command again to go on"
+            )
+        log.warning("%s; another one goes on from its last checkpoint", died)
+        hand.pipe.close()
+        self._hands.remove(hand)
+        if step is not None:
+            waiting[step.id] = step
+        self._start(1)
+
     def _stop(self) -> None:
         """Ask workers to stop (they write a checkpoint), wait a little, then make them."""
         for hand in self._hands:
@@ -161,19 +216,57 @@ class LocalExecutor:
                 hand.process.terminate()
             hand.pipe.close()
         for hand in self._hands:
-            hand.process.join(20)
+            hand.process.join(_STOP_SECONDS)
             if hand.process.is_alive():
                 hand.process.kill()
                 hand.process.join()
         self._hands.clear()
 
 
+@contextmanager
+def _noticed_signals() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM, for a checkpoint before stopping; the second one stops at once."""
+    seen: list[int] = []
+
+    def notice(number: int, _: object) -> None:
+        seen.append(number)
+        if len(seen) > 1:
+            raise KeyboardInterrupt(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield seen  # only the main thread can handle signals
+        return
+    before = {number: signal.signal(number, notice) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield seen
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _PipeHandler(logging.Handler):
+    """Sends what a worker logs to its parent, which prints or stores it."""
+
+    def __init__(self, pipe: Connection) -> None:
+        super().__init__(logging.INFO)
+        self._pipe = pipe
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send the record."""
+        with suppress(*_GONE):
+            self._pipe.send(("log", record.levelno, record.getMessage()))
+
+
 def worker_main(pipe: Connection, settings: Settings, data: SuiteData) -> None:
     """A worker process: do the steps that come through the pipe until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     parent = os.getppid()
     stop: list[bool] = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+    logger = logging.getLogger("harness")
+    logger.setLevel(logging.INFO)
+    logger.handlers, logger.propagate = [_PipeHandler(pipe)], False
     last = 0.0
 
     def should_stop() -> bool:
@@ -181,16 +274,17 @@ def worker_main(pipe: Connection, settings: Settings, data: SuiteData) -> None:
 
     def report(done: int, total: int, loss: float | None) -> None:
         nonlocal last
+        if time.monotonic() - last > _REPORT_SECONDS and not should_stop():
+            last = time.monotonic()
+            try:
+                pipe.send(("progress", done, total, loss))
+            except _GONE:
+                stop.append(True)  # the parent is gone: write a checkpoint, as for any other stop
         if should_stop() and loss is None:
             raise SystemExit(1)  # predicting has no checkpoint to write
-        if time.monotonic() - last > _REPORT_SECONDS:
-            last = time.monotonic()
-            pipe.send(("progress", done, total, loss))
 
-    try:
+    with suppress(*_GONE):  # the parent is gone
         _serve(pipe, settings, data, report, should_stop)
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return  # the parent is gone
 
 
 def _serve(
@@ -206,10 +300,9 @@ def _serve(
             pipe.send(("done",) if worker.run(step) else ("busy",))
         except Interrupted:
             return
-        except (EOFError, BrokenPipeError, ConnectionResetError):
+        except _GONE:
             raise
         except Exception as error:
-            log.debug("step failed", exc_info=True)
             pipe.send(("failed", *explain(error, settings.store)))
             return
 
@@ -219,9 +312,15 @@ def explain(error: Exception, place: Path) -> tuple[str, int]:
     if isinstance(error, XstiltsError):
         return str(error), error.exit_code
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    if isinstance(error, OSError) or "No space left" in text or "os error" in text:
+    if _is_of_the_disk(error):
         return f"{place}: {text}; free space or choose another --out, then run again", 1
-    return f"{type(error).__name__}: {text} (--debug shows where)", 1
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"unexpected {type(error).__name__} at {frame.filename}:{frame.lineno}: {text}", 1
+
+
+def _is_of_the_disk(error: Exception) -> bool:
+    """Whether reading or writing failed; safetensors has an error of its own for that."""
+    return isinstance(error, OSError) or "os error" in str(error) or "No space left" in str(error)
 
 
 def default_workers(settings: Settings, cores: int) -> int:

@@ -53,8 +53,8 @@ class Plan:
     cells: list[Cell] = field(default_factory=list)
 
     def done(self, store: Store) -> set[tuple[str, str]]:
-        """The steps whose artifacts are in the store, whole."""
-        return {step.id for step in self.steps.values() if store.get(step.kind, step.key)}
+        """The steps whose artifacts are in the store, whole; changes nothing there."""
+        return {step.id for step in self.steps.values() if store.has(step.kind, step.key)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,11 @@ class _Planner:
             return self._backbones[spec.name]
         if spec.pretrain is not None:
             texts = self.data.texts(spec)
-            inputs = {"backbone": plain(spec.pretrain), "texts": texts.fingerprint}
+            inputs = {
+                "backbone": plain(spec.pretrain),
+                "texts": texts.fingerprint,
+                "micro": self._micro(spec.pretrain.batch_tokens),
+            }
             step = self._add(
                 "backbone",
                 f"pretrain {spec.name}",
@@ -178,6 +182,7 @@ class _Planner:
             "training": plain(training),
             "format": get_format(source.format).version,
             "data": [train.fingerprint, dev.fingerprint],
+            "micro": self._micro(training.batch_tokens),
             "seed": seed,
         }
         step = self._add(
@@ -256,6 +261,7 @@ class _Planner:
             "training": plain(training),
             "formats": {name: get_format(name).version for name in formats},
             "data": [dataset.fingerprint for dataset in datasets],
+            "micro": self._micro(training.batch_tokens),
             "seed": seed,
         }
         rows = sum(len(dataset) for dataset in datasets[::2])
@@ -319,6 +325,14 @@ class _Planner:
 
     def _backbone_inputs(self, backbone: BackboneRef) -> dict[str, object]:
         return {"backbone": backbone.digest, "reduction_factor": backbone.reduction_factor}
+
+    def _micro(self, batch_tokens: int | None) -> int | None:
+        """The tokens of a forward pass where they can cut a batch into several, else None.
+
+        Cut elsewhere, a batch draws other dropout masks.
+        """
+        micro = self.settings.micro_tokens
+        return None if batch_tokens is not None and batch_tokens <= micro else micro
 
 
 def _backbone_needs(backbone: BackboneRef) -> tuple[tuple[str, str], ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from harness.bench.steps import Settings
 from harness.bench.store import Store
 from harness.bench.work import FLOORS, PREDICTIONS, STATISTICS, target_format
 from harness.canonical import file_digest, plain
-from harness.catalog import Suite
+from harness.catalog import Suite, Target
 from harness.data import Dataset
 from harness.errors import WorkError
 from harness.formats import Format, Statistics
@@ -111,41 +111,16 @@ class RecordMaker:
     # --- scores ---
 
     def _scores(self, cell: Cell, folder: Path, task_format: Format[Any]) -> dict[str, Any]:
-        statistics = load_file(folder / STATISTICS)
-        floors = load_file(folder / FLOORS)
-        seen = self._seen(cell)
-        scores = {}
-        for language in cell.target.languages:
-            values, floor = statistics[language], floors[language]
-            metrics = task_format.aggregate(values)
-
-            def score(rows: Statistics) -> float:
-                return task_format.task_score(task_format.aggregate(rows))
-
-            def score_sums(sums: Statistics, n: int = len(values)) -> Statistics:
-                return task_format.score_of_sums(sums, n)
-
-            scores[language] = language_score(
-                metrics=metrics,
-                score=task_format.task_score(metrics),
-                n=len(values),
-                seen=seen[language],
-                floor=score(floor),
-                margin=paired_bootstrap_margin(values, floor, score, aggregate_sums=score_sums),
-            )
-        return scores
-
-    def _seen(self, cell: Cell) -> dict[str, str]:
-        """What sources (and the target's own training) had shown of each language before."""
-        sources = [ref.source for ref in cell.sources]
-        tasks = {s.language for s in sources if s.task == cell.target.task}
+        trained_on = [(ref.source.task, ref.source.language) for ref in cell.sources]
         if cell.fit and cell.target.train is not None:
-            tasks.add(cell.target.train_language)
-        languages = {s.language for s in sources}
-        return {
-            code: "task" if code in tasks else "language" if code in languages else "nothing"
-            for code in cell.target.languages
-        }
+            trained_on.append((cell.target.task, cell.target.train_language))
+        return language_scores(
+            cell.target,
+            task_format,
+            load_file(folder / STATISTICS),
+            load_file(folder / FLOORS),
+            seen_before(cell.target, trained_on),
+        )
 
     # --- the other blocks ---
 
@@ -246,6 +221,47 @@ class RecordMaker:
                 f"store: {kind} {key[:12]} is missing or damaged; run the same command again"
             )
         return folder
+
+
+def language_scores(
+    target: Target,
+    task_format: Format[Any],
+    statistics: Mapping[str, Statistics],
+    floors: Mapping[str, Statistics],
+    seen: Mapping[str, str],
+) -> dict[str, Any]:
+    """The `scores` block: per language metrics, task score, floor, whether it beats the floor."""
+    scores = {}
+    for language in target.languages:
+        values, floor = statistics[language], floors[language]
+        metrics = task_format.aggregate(values)
+
+        def score(rows: Statistics) -> float:
+            return task_format.task_score(task_format.aggregate(rows))
+
+        def score_sums(sums: Statistics, n: int = len(values)) -> Statistics:
+            return task_format.score_of_sums(sums, n)
+
+        scores[language] = language_score(
+            metrics=metrics,
+            score=task_format.task_score(metrics),
+            n=len(values),
+            seen=seen[language],
+            floor=score(floor),
+            margin=paired_bootstrap_margin(values, floor, score, aggregate_sums=score_sums),
+        )
+    return scores
+
+
+def seen_before(target: Target, trained_on: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """What trainings, as (task, language) pairs, had shown of each of the target's languages."""
+    pairs = set(trained_on)
+    tasks = {language for task, language in pairs if task == target.task}
+    languages = {language for _, language in pairs}
+    return {
+        code: "task" if code in tasks else "language" if code in languages else "nothing"
+        for code in target.languages
+    }
 
 
 def cell_name(cell: Cell) -> str:

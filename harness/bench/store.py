@@ -16,6 +16,9 @@ from typing import Any
 from harness.canonical import canonical_json, digest, file_digest
 
 _MANIFEST = "manifest.json"
+_Stamp = tuple[tuple[str, int, int, int], ...]
+# Artifacts that this process has hashed: an unchanged one is not hashed again.
+_VERIFIED: dict[Path, _Stamp] = {}
 log = logging.getLogger(__name__)
 
 
@@ -28,7 +31,6 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._verified: dict[Path, tuple[tuple[str, int, int], ...]] = {}
 
     def create(self) -> None:
         """Make the folders; OSError where the place cannot be written."""
@@ -43,23 +45,30 @@ class Store:
         """Where the checkpoints of an unfinished artifact are."""
         return self.root / "work" / f"{kind}-{key}"
 
-    def get(self, kind: str, key: str) -> Path | None:
+    def has(self, kind: str, key: str) -> bool:
+        """Whether the artifact is there and its files all match their hashes; changes nothing."""
+        return self._problem(kind, key) is None
+
+    def get(self, kind: str, key: str, *, locked: bool = False) -> Path | None:
         """The folder of a finished artifact whose files all match their hashes, else None.
 
-        A damaged one is set aside with a warning, so that it will be made again.
+        A damaged one is set aside with a warning, so that it will be made again; `locked` says that
+        the caller holds its lock.
         """
         folder = self.path(kind, key)
-        if not folder.is_dir():
+        if self._problem(kind, key) is None:
+            return folder
+        if not os.path.lexists(folder):
             return None
-        stamp = _stamp(folder)
-        if self._verified.get(folder) == stamp:
-            return folder
-        problem = verify_artifact(folder)
-        if problem is None:
-            self._verified[folder] = stamp
-            return folder
-        self._set_aside(folder, kind, key, problem)
-        return None
+        if locked:
+            return self._set_aside_unless_whole(kind, key)
+        with self.lock(kind, key, wait=False) as mine:
+            # Whoever else has the lock is making it anew.
+            return self._set_aside_unless_whole(kind, key) if mine else None
+
+    def tidy(self, kind: str, key: str) -> None:
+        """Drop the checkpoints of a finished artifact: a kill may have come before `put` did."""
+        shutil.rmtree(self.work_folder(kind, key), ignore_errors=True)
 
     @contextmanager
     def lock(self, kind: str, key: str, *, wait: bool = True) -> Iterator[bool]:
@@ -91,17 +100,36 @@ class Store:
             shutil.rmtree(partial, ignore_errors=True)
             raise
         _sync(final.parent)
-        shutil.rmtree(self.work_folder(kind, key), ignore_errors=True)
+        self.tidy(kind, key)
         return final
 
-    def _set_aside(self, folder: Path, kind: str, key: str, problem: str) -> None:
-        aside = self.root / "damaged" / f"{kind}-{key}-{time.time_ns()}"
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        try:
+    def _problem(self, kind: str, key: str) -> str | None:
+        folder = self.path(kind, key)
+        stamp = _stamp(folder)
+        if stamp and _VERIFIED.get(folder) == stamp:
+            return None
+        problem = verify_artifact(folder)
+        if problem is None:
+            _VERIFIED[folder] = stamp
+        return problem
+
+    def _set_aside_unless_whole(self, kind: str, key: str) -> Path | None:
+        """Under the lock, where what was damaged before may have been made anew meanwhile."""
+        folder = self.path(kind, key)
+        problem = self._problem(kind, key)
+        if problem is None:
+            return folder
+        if os.path.lexists(folder):
+            aside = self.root / "damaged" / f"{kind}-{key}-{time.time_ns()}"
+            aside.parent.mkdir(parents=True, exist_ok=True)
             folder.rename(aside)
-        except FileNotFoundError:
-            return  # another process was faster
-        log.warning("store: %s %s is damaged (%s); it is set aside and made again", kind, key[:12], problem)
+            log.warning(
+                "store: %s %s is damaged (%s); it is set aside and made again",
+                kind,
+                key[:12],
+                problem,
+            )
+        return None
 
 
 def verify_artifact(folder: Path) -> str | None:
@@ -116,20 +144,29 @@ def verify_artifact(folder: Path) -> str | None:
             return "its manifest was changed"
     except (OSError, ValueError, KeyError, TypeError):
         return "its manifest is missing or unreadable"
-    present = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+    present = {str(path.relative_to(folder)) for path in _entries(folder)}
     for name in sorted(set(files) - present):
         return f"{name} is missing"
     for name in sorted(present - set(files) - {_MANIFEST}):
         return f"{name} does not belong to it"
     for name, expected in sorted(files.items()):
-        if file_digest(folder / name) != expected:
+        try:
+            found = file_digest(folder / name)
+        except OSError as error:
+            return f"{name} cannot be read: {error.strerror}"
+        if found != expected:
             return f"{name} does not match its hash"
     return None
 
 
+def _entries(folder: Path) -> list[Path]:
+    """Everything below a folder that is no folder itself, sorted."""
+    return sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+
+
 def _write_manifest(folder: Path, kind: str, key: str) -> None:
     files = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    for path in _entries(folder):
         files[str(path.relative_to(folder))] = file_digest(path)
         _sync(path)
     body = {"kind": kind, "key": key, "files": files}
@@ -146,9 +183,7 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    return tuple(
-        (str(p.relative_to(folder)), p.stat().st_size, p.stat().st_mtime_ns)
-        for p in sorted(folder.rglob("*"))
-        if p.is_file()
-    )
+def _stamp(folder: Path) -> _Stamp:
+    """What changes whenever a file does: the kernel sets the time of change, no program can."""
+    found = [(str(path.relative_to(folder)), path.lstat()) for path in _entries(folder)]
+    return tuple((name, stat.st_ino, stat.st_size, stat.st_ctime_ns) for name, stat in found)

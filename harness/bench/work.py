@@ -86,7 +86,7 @@ class Worker:
         with self._store.lock(step.kind, step.key, wait=False) as mine:
             if not mine:
                 return False
-            if self._store.get(step.kind, step.key) is None:
+            if self._store.get(step.kind, step.key, locked=True) is None:
                 do = {
                     BackboneWork: self._backbone,
                     SourceWork: self._source,

@@ -18,6 +18,8 @@ FileOf = Callable[[str, str], Path]
 _SOURCES_OF_KIND = {"direct": "none", "stack": "one", "fuse": "many", "full-ft": "none"}
 _WITH_LABELS = ("pair_classification", "tagging")
 _RETRIEVAL = "bitext_retrieval"
+_SPAN_QA = "span_qa"
+_SPAN_LABELS = ((), ("answerable",), ("answerable", "unanswerable"))
 
 
 def check_references(catalog: Catalog, file_of: FileOf) -> Iterator[Problem]:
@@ -105,7 +107,10 @@ def _labels(file: Path, task_format: str, labels: tuple[str, ...]) -> Iterator[P
     if task_format in _WITH_LABELS and len(labels) < 2:
         allowed = f"at least 2 labels for format '{task_format}'"
         yield problem(file, "labels", f"{len(labels)} of them", allowed, "list the labels")
-    if task_format not in _WITH_LABELS and labels:
+    if task_format == _SPAN_QA and labels not in _SPAN_LABELS:
+        allowed = "none, or [answerable, unanswerable] where questions may have no answer"
+        yield problem(file, "labels", names(labels), allowed, "write one of these")
+    elif task_format not in (*_WITH_LABELS, _SPAN_QA) and labels:
         allowed = f"no labels for format '{task_format}'"
         yield problem(file, "labels", names(labels), allowed, "remove them")
 

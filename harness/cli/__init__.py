@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -14,9 +15,9 @@ from harness import __version__
 from harness.cli.group import LazyGroup, Session
 from harness.errors import XstiltsError
 
-__all__ = ["cli", "main"]
+__all__ = ["cli", "main", "stop_code"]
 
-_FAILED, _WRONG_USAGE, _INTERRUPTED = 1, 2, 130
+_FAILED, _WRONG_USAGE = 1, 2
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NOT_ALLOWED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -35,8 +36,12 @@ def cli(session: Session, debug: bool) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run `xstilts` and exit: 0 done, 1 the work failed, 2 wrong usage or invalid input."""
+    """Run `xstilts` and exit: 0 done, 1 the work failed, 2 wrong usage or invalid input.
+
+    Ctrl-C and SIGTERM stop it the same way, with exit code 130 and 143.
+    """
     session = Session()
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = cli.main(
             args=None if arguments is None else list(arguments),
@@ -44,9 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             standalone_mode=False,
             obj=session,
         )
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as stop:
         click.echo("xstilts: interrupted; the same command again continues from there", err=True)
-        sys.exit(_INTERRUPTED)
+        sys.exit(stop_code(stop))
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(_WRONG_USAGE)
@@ -55,7 +60,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             traceback.print_exc()
         message, code = _explain(error)
         click.echo(f"xstilts: error: {message}", err=True)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def stop_code(stop: BaseException) -> int:
+    """The exit code of a command that a signal stopped: 128 + its number, as shells have it."""
+    for error in (stop, stop.__cause__):  # Click wraps a KeyboardInterrupt in its Abort
+        if isinstance(error, KeyboardInterrupt) and error.args:
+            return 128 + int(error.args[0])
+    return 128 + signal.SIGINT
+
+
+def _interrupt(number: int, _: object) -> NoReturn:
+    raise KeyboardInterrupt(number)
 
 
 def _explain(error: Exception) -> tuple[str, int]:

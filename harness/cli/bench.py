@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from harness.bench import Bench, Cell, Plan, Store
+from harness.cli import stop_code
 from harness.cli.common import (
     data_options,
     machine_options,
@@ -31,9 +32,10 @@ from harness.results import contrast_table, per_language_table, summary_json, su
 def command(suite: str, as_json: bool, languages: bool, quiet: bool, **options: Any) -> None:
     """Run SUITE (default: the built-in world, no data needed), print the table, write the records.
 
-    Running it again continues where it stopped and repeats nothing that is done.
+    Running it again continues where it stopped and repeats nothing that is done. Ctrl-C and SIGTERM
+    stop it with a checkpoint (exit code 130 and 143); a second Ctrl-C stops it at once.
     """
-    show_library_warnings()
+    show_library_warnings(quiet=quiet)
     started = time.monotonic()
     bench, workers = make_bench(suite, options)
     plan = bench.plan()
@@ -50,13 +52,13 @@ def command(suite: str, as_json: bool, languages: bool, quiet: bool, **options: 
     progress = TerminalProgress(plan, len(done), sum(step.cost for step in missing), quiet)
     try:
         records = bench.run(plan, progress, workers)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         progress.close()
         click.echo(
-            "\nxstilts: stopped; what is finished is kept. Run the same command again to go on.",
+            "xstilts: stopped; what is finished is kept. Run the same command again to go on.",
             err=True,
         )
-        raise SystemExit(130) from None
+        raise SystemExit(stop_code(stop)) from None
     finally:
         progress.close()
     if as_json:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from harness.bench import Bench, Selection, Settings
-from harness.catalog import Catalog, default_directory
+from harness.catalog import Catalog, Suite, default_directory
 from harness.errors import InputError
 from harness.model import backbone_from_argument, resolve_numerics
 
@@ -124,8 +124,10 @@ def make_bench(suite_name: str, options: dict[str, Any]) -> tuple[Bench, int]:
     out = options["out"] or Path("results") / suite_name
     settings, workers = make_settings(options, options["store"] or out / "store")
     backbone = options["backbone"]
+    only = parse_only(options["only"])
+    _check_only(only, suite)
     selection = Selection(
-        only=parse_only(options["only"]),
+        only=only,
         seeds=parse_seeds(options["seeds"]),
         backbone=None
         if backbone is None
@@ -145,6 +147,24 @@ def parse_only(values: tuple[str, ...]) -> dict[str, list[str]]:
     return only
 
 
+def _check_only(only: Mapping[str, Sequence[str]], suite: Suite) -> None:
+    """Refuse a name that is not in the suite: it would run less than was asked for."""
+    blocks = suite.blocks
+    there: dict[str, list[str]] = {
+        "recipe": [name for block in blocks for name in block.recipes],
+        "set": [name for block in blocks for name in block.source_sets],
+        "target": [name for block in blocks for name in block.targets],
+        "setting": list(suite.settings),
+    }
+    for key, names in only.items():
+        for name in names:
+            if name not in there[key]:
+                has = ", ".join(dict.fromkeys(there[key])) or "none"
+                raise InputError(
+                    f"--only: {key} '{name}' is not in suite '{suite.name}'; it has {has}"
+                )
+
+
 def parse_seeds(text: str | None) -> tuple[int, ...]:
     """`1,2,3` as numbers."""
     if text is None:
@@ -158,10 +178,12 @@ def parse_seeds(text: str | None) -> tuple[int, ...]:
     return seeds
 
 
-def show_library_warnings() -> None:
-    """Print warnings of harness, silence those of the libraries below it."""
+def show_library_warnings(*, quiet: bool = False) -> None:
+    """Print what harness logs (if quiet, only warnings); silence the libraries below it."""
     from harness.cli.progress import ClickHandler  # noqa: PLC0415
 
-    logging.getLogger("harness").handlers = [ClickHandler(logging.WARNING)]
+    logger = logging.getLogger("harness")
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    logger.handlers = [ClickHandler()]
     for name in ("transformers", "adapters"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import copy
+import json
 import logging
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import torch
 from adapters import XLMRobertaAdapterModel
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
+from safetensors import SafetensorError
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 import harness
 from harness.canonical import digest, file_digest
 from harness.catalog import Backbone
 from harness.errors import InputError, WorkError
 
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+_SAFE_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+_OLD_WEIGHTS = "pytorch_model.bin"  # the library reads it only where there are no safe ones
 _TOKENIZER = ("tokenizer.json", "sentencepiece.bpe.model")
-_IDENTITY_PATTERNS = ("config.json", "*.safetensors", "*.index.json", "tokenizer*", "sentencepiece*")
+_IDENTITY_PATTERNS = (
+    "config.json",
+    "*.safetensors",
+    "*.index.json",
+    "tokenizer*",
+    "sentencepiece*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+_HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)@(\S+)")
 log = logging.getLogger(__name__)
 
 
@@ -51,11 +64,10 @@ def backbone_from_argument(text: str) -> Backbone:
     if Path(text).is_dir():
         path = Path(text).resolve()
         return Backbone(path.name, f"local folder {path.name}", "folder", path=str(path))
-    if "@" in text and "/" in text:
-        hub, revision = text.rsplit("@", 1)
-        return Backbone(
-            hub.rsplit("/", 1)[1], f"{hub} from the hub", "hub", hub=hub, revision=revision
-        )
+    if match := _HUB_ID.fullmatch(text):
+        hub, revision = match.groups()
+        name = hub.split("/")[1]
+        return Backbone(name, f"{hub} from the hub", "hub", hub=hub, revision=revision)
     raise InputError(
         f"--backbone: '{text}' is no catalog name and no folder; for the hub write namespace/name@revision"
     )
@@ -66,24 +78,36 @@ def check_backbone(folder: Path) -> str:
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: no config.json; a backbone folder is what save_pretrained writes")
     try:
-        model_type = AutoConfig.from_pretrained(str(folder)).model_type
+        config = json.loads((folder / "config.json").read_bytes())
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder / 'config.json'}: {_first_line(error)}") from error
+        raise InputError(f"{folder / 'config.json'}: no JSON: {_first_line(error)}") from error
+    model_type = config.get("model_type") if isinstance(config, dict) else None
     if model_type != "xlm-roberta":
         raise InputError(
             f"{folder / 'config.json'}: model_type '{model_type}'; allowed: xlm-roberta"
         )
-    for names, what in ((_WEIGHTS, "weights"), (_TOKENIZER, "tokenizer")):
+    for names, what in (((*_SAFE_WEIGHTS, _OLD_WEIGHTS), "weights"), (_TOKENIZER, "tokenizer")):
         if not any((folder / name).is_file() for name in names):
             raise InputError(f"{folder}: no {what}; expected one of {', '.join(names)}")
     files = sorted({path for pattern in _IDENTITY_PATTERNS for path in folder.glob(pattern)})
+    if not _has_safe_weights(folder):
+        files.append(folder / _OLD_WEIGHTS)
     return digest({path.name: file_digest(path) for path in files})
+
+
+def _has_safe_weights(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in _SAFE_WEIGHTS)
 
 
 @cache
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """The backbone's fast tokenizer, cached per process."""
-    tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    except Exception as error:  # whatever the library's fallbacks for damaged files run into
+        raise InputError(
+            f"{folder}: the tokenizer cannot be loaded ({_first_line(error)}); is tokenizer.json whole?"
+        ) from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise InputError(f"{folder}: the tokenizer has no fast form, which offsets and words need")
     return tokenizer
@@ -91,11 +115,19 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 
 def load_backbone(files: BackboneFiles, device: torch.device) -> XLMRobertaAdapterModel:
     """The pretrained encoder on `device`, frozen, in evaluation mode, without pooler and heads."""
-    torch.manual_seed(0)  # what a checkpoint lacks is initialised, never used, and yet reproducible
+    torch.manual_seed(0)  # a pooler that is not in the checkpoint is initialised, and then removed
     try:
-        model = XLMRobertaAdapterModel.from_pretrained(str(files.folder))
-    except (OSError, ValueError, RuntimeError) as error:
+        model, info = XLMRobertaAdapterModel.from_pretrained(
+            str(files.folder), output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
         raise InputError(f"{files.folder}: cannot be loaded: {_first_line(error)}") from error
+    lacking = sorted(name for name in info["missing_keys"] if ".pooler." not in name)
+    if lacking:  # the library would start them at random, and say so in a warning
+        raise InputError(
+            f"{files.folder}: the weights lack {len(lacking)} tensors that config.json asks for, "
+            f"{lacking[0]} the first; config and weights must be of one model"
+        )
     remove_pooler(model)
     # Saved adapters name their backbone; a path of this machine says nothing to anybody else.
     model.config._name_or_path = files.name
@@ -127,24 +159,32 @@ def fork_backbone(base: XLMRobertaAdapterModel, *, share: bool) -> XLMRobertaAda
 
 def _hub_snapshot(spec: Backbone) -> Path:
     from huggingface_hub import snapshot_download  # noqa: PLC0415  (only hub backbones need it)
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
+    from huggingface_hub.errors import (  # noqa: PLC0415
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+    )
 
     if not spec.hub or not spec.revision:
         raise InputError(
             f"backbone '{spec.name}': a hub backbone needs hub: and revision: (a commit); "
             "pin one in its YAML or pass --backbone namespace/name@revision"
         )
+    patterns = list(_IDENTITY_PATTERNS)
     try:
-        folder = snapshot_download(
-            spec.hub, revision=spec.revision, allow_patterns=[*_IDENTITY_PATTERNS, *_WEIGHTS[-1:]]
-        )
+        folder = Path(snapshot_download(spec.hub, revision=spec.revision, allow_patterns=patterns))
+        if not _has_safe_weights(folder):
+            patterns.append(_OLD_WEIGHTS)
+            snapshot_download(spec.hub, revision=spec.revision, allow_patterns=patterns)
+    except HFValidationError as error:
+        raise InputError(f"backbone '{spec.name}': hub: {_first_line(error)}") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise WorkError(
             f"backbone '{spec.name}': {spec.hub}@{spec.revision} is neither in the local hub cache "
             f"nor could it be fetched ({_first_line(error)}); fetch it where there is a network, or "
             "pass --backbone FOLDER"
         ) from error
-    return Path(folder)
+    return folder
 
 
 def _first_line(error: BaseException) -> str:

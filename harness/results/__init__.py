@@ -14,6 +14,7 @@ from harness.results.record import (
     reproducible,
     validate_file,
     validate_record,
+    write_json,
     write_record,
 )
 from harness.results.rows import row_label
@@ -64,5 +65,6 @@ __all__ = [
     "summary_table",
     "validate_file",
     "validate_record",
+    "write_json",
     "write_record",
 ]

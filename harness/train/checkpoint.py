@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from harness.canonical import canonical_json, file_digest
+from harness.canonical import canonical_json, digest, file_digest
 
 _STATE, _TENSORS = "state.json", "tensors.safetensors"
 log = logging.getLogger(__name__)
@@ -41,32 +41,55 @@ class Checkpointer:
 
     def save(self, step: int, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None:
         """Make the checkpoint of `step` visible by one rename, then drop older ones."""
+        for left in self.folder.glob("partial-*"):  # by a run that was killed while writing it
+            shutil.rmtree(left, ignore_errors=True)
         partial = self.folder / f"partial-{os.getpid()}"
-        shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        save_file(tensors, partial / _TENSORS)
-        body = {"step": step, "tensors": file_digest(partial / _TENSORS), "state": state}
-        (partial / _STATE).write_bytes(canonical_json(body))
-        final = self.folder / f"step-{step:09d}"
-        shutil.rmtree(final, ignore_errors=True)
-        partial.rename(final)
+        try:
+            save_file(tensors, partial / _TENSORS)
+            body = {"step": step, "tensors": file_digest(partial / _TENSORS), "state": state}
+            (partial / _STATE).write_bytes(canonical_json({**body, "digest": digest(body)}))
+            final = self.folder / f"step-{step:09d}"
+            shutil.rmtree(final, ignore_errors=True)
+            partial.rename(final)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
         for old in self._found():
             if old != final:
                 shutil.rmtree(old, ignore_errors=True)
         self._last = time.monotonic()
 
     def load(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
-        """The newest checkpoint whose tensors match their hash, or None; damaged ones are removed."""
+        """The newest checkpoint that matches its hashes, or None; damaged ones are removed."""
         for folder in reversed(self._found()):
-            try:
-                body = json.loads((folder / _STATE).read_bytes())
-                if file_digest(folder / _TENSORS) != body["tensors"]:
-                    raise ValueError("the tensors do not match their hash")
-                return load_file(folder / _TENSORS), body["state"]
-            except (OSError, ValueError, KeyError) as error:
-                log.warning("%s: damaged checkpoint set aside: %s", folder.name, error)
-                shutil.rmtree(folder, ignore_errors=True)
+            problem = _problem(folder)
+            if problem is None:
+                state: dict[str, Any] = json.loads((folder / _STATE).read_bytes())["state"]
+                return load_file(folder / _TENSORS), state
+            log.warning(
+                "%s: the checkpoint of %s is damaged (%s); it is not used",
+                self.folder.name,
+                folder.name,
+                problem,
+            )
+            shutil.rmtree(folder, ignore_errors=True)
         return None
 
     def _found(self) -> list[Path]:
         return sorted(self.folder.glob("step-*"))
+
+
+def _problem(folder: Path) -> str | None:
+    """None if the checkpoint is whole, else what is wrong with it."""
+    try:
+        raw = (folder / _STATE).read_bytes()
+        body: dict[str, Any] = json.loads(raw)
+        named = {name: body[name] for name in ("step", "tensors", "state")}
+        if raw != canonical_json(body) or body["digest"] != digest(named):
+            return f"{_STATE} was changed"
+        if file_digest(folder / _TENSORS) != body["tensors"]:
+            return f"{_TENSORS} does not match its hash"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "a file of it is missing or unreadable"
+    return None

@@ -48,35 +48,57 @@ def pretrain_nano(
     out_dir: Path | str,
     *,
     documents: int = DOCUMENTS,
+    aligned: bool = True,
     progress: Progress | None = None,
 ) -> None:
-    """Pretrains on world `seed` and writes model, tokenizer and `world.json` into `out_dir`."""
+    """Pretrains on world `seed` and writes model, tokenizer and `world.json` into `out_dir`.
+
+    `aligned` False makes the control: no dictionary, translations or code-switching.
+    """
     world = World(seed)
     tokenizer = build_tokenizer(world)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        trainer = Pretrainer(world, tokenizer, seed)
-        record = _train(trainer, world, seed, documents, progress)
+        trainer = Pretrainer(world, tokenizer, seed, aligned=aligned)
+        segments = [
+            one.segments for one in world_documents(world, documents, seed=seed, aligned=aligned)
+        ]
+        parallel = _parallel_ids(world, tokenizer, seed) if aligned else []
+        record = _train(trainer, _encoded(tokenizer, segments), parallel, seed, progress)
     record["heldout_masked_accuracy"] = heldout_accuracy(trainer, world)
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     trainer.backbone.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    text = json.dumps({"world_seed": seed, **record, "versions": _versions()}, indent=2)
+    text = json.dumps(
+        {
+            "world_seed": seed,
+            "aligned": aligned,
+            "documents": documents,
+            **record,
+            "versions": _versions(),
+        },
+        indent=2,
+    )
     (folder / "world.json").write_text(text + "\n", encoding="utf-8")
 
 
-def _train(
-    trainer: Pretrainer, world: World, seed: int, count: int, progress: Progress | None
-) -> dict[str, object]:
-    data = _encoded(
-        trainer.tokenizer, [one.segments for one in world_documents(world, count, seed=seed)]
-    )
+def _parallel_ids(
+    world: World, tokenizer: PreTrainedTokenizerFast, seed: int
+) -> list[tuple[list[int], list[int]]]:
     sides = zip(*parallel_sentences(world, _PARALLEL, seed=seed), strict=True)
-    left, right = (
-        trainer.tokenizer(list(side), add_special_tokens=False).input_ids for side in sides
-    )
-    parallel = list(zip(left, right, strict=True))
+    left, right = (tokenizer(list(side), add_special_tokens=False).input_ids for side in sides)
+    return list(zip(left, right, strict=True))
+
+
+def _train(
+    trainer: Pretrainer,
+    data: Sequence[list[int]],
+    parallel: Sequence[tuple[list[int], list[int]]],
+    seed: int,
+    progress: Progress | None,
+) -> dict[str, object]:
+    """One pass over the documents; returns steps, padded tokens and the last losses."""
     rng = random.Random(f"batches-{seed}")
     batches = list(_batches([len(ids) for ids in data], rng))
     parameters = list(trainer.parameters())
@@ -98,7 +120,7 @@ def _train(
         for group in optimizer.param_groups:
             group["lr"] = _LEARNING_RATE * rate
         ids = _pad([data[row] for row in rows], trainer.pad_id)
-        losses = trainer(ids, rng.sample(parallel, _PARALLEL_BATCH))
+        losses = trainer(ids, rng.sample(parallel, _PARALLEL_BATCH) if parallel else [])
         optimizer.zero_grad(set_to_none=True)
         losses.total.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -111,7 +133,6 @@ def _train(
     last = torch.tensor(history[-_REPORTED_STEPS:]).mean(0).tolist()
     names = Losses._fields
     return {
-        "documents": count,
         "steps": len(batches),
         "tokens": tokens,
         "losses": {name: round(value, 4) for name, value in zip(names, last, strict=True)},
@@ -186,6 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--documents", type=int, default=DOCUMENTS, help="documents of text")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--unaligned", action="store_true", help="make the control")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     started = time.process_time()
@@ -195,7 +217,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             seconds = time.process_time() - started
             sys.stderr.write(f"step {step}/{steps} loss {loss:.3f} cpu {seconds:.0f} s\n")
 
-    pretrain_nano(options.seed, options.out, documents=options.documents, progress=report)
+    pretrain_nano(
+        options.seed,
+        options.out,
+        documents=options.documents,
+        aligned=not options.unaligned,
+        progress=report,
+    )
 
 
 if __name__ == "__main__":

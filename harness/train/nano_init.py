@@ -44,14 +44,22 @@ def nano_config(tokenizer: PreTrainedTokenizerBase) -> XLMRobertaConfig:
 
 
 def initialise(
-    model: XLMRobertaModel, world: World, tokenizer: PreTrainedTokenizerBase, seed: int
+    model: XLMRobertaModel,
+    world: World,
+    tokenizer: PreTrainedTokenizerBase,
+    seed: int,
+    *,
+    aligned: bool = True,
 ) -> None:
-    """Overwrites embeddings, positions and half of the attention heads, in place."""
+    """Overwrites embeddings, positions and half of the attention heads, in place.
+
+    Without `aligned` no embedding starts from a shared concept.
+    """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         _mimetic_heads(model, generator)
         _sinusoidal_positions(model)
-        _dictionary_embeddings(model, world, tokenizer, seed, generator)
+        _dictionary_embeddings(model, world, tokenizer, seed, generator, aligned)
 
 
 def _mimetic_heads(model: XLMRobertaModel, generator: torch.Generator) -> None:
@@ -84,6 +92,7 @@ def _dictionary_embeddings(
     tokenizer: PreTrainedTokenizerBase,
     seed: int,
     generator: torch.Generator,
+    aligned: bool,
 ) -> None:
     weight = model.embeddings.word_embeddings.weight
     size = weight.shape[1]
@@ -96,11 +105,11 @@ def _dictionary_embeddings(
     meanings = torch.zeros(len(weight), 1)
     for one in LANGUAGES.values():
         for concept, form in world.lexicons[one.name].items():
-            if rng.random() < one.coverage:
+            if aligned and rng.random() < one.coverage:
                 token = tokenizer.convert_tokens_to_ids(form)
                 total[token] += concepts[concept]
                 meanings[token] += 1
     noise = torch.randn(weight.shape, generator=generator)
-    aligned = math.sqrt(1 - _NOISE**2) * total / meanings.clamp(min=1) + _NOISE * noise
-    weight.copy_(EMBEDDING_STD * torch.where(meanings > 0, aligned, noise))
+    shared = math.sqrt(1 - _NOISE**2) * total / meanings.clamp(min=1) + _NOISE * noise
+    weight.copy_(EMBEDDING_STD * torch.where(meanings > 0, shared, noise))
     weight[PAD_ID] = 0

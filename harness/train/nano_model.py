@@ -44,13 +44,15 @@ class Losses(NamedTuple):
 class Pretrainer(nn.Module):
     """The backbone with the heads that only pretraining needs."""
 
-    def __init__(self, world: World, tokenizer: PreTrainedTokenizerFast, seed: int) -> None:
+    def __init__(
+        self, world: World, tokenizer: PreTrainedTokenizerFast, seed: int, *, aligned: bool = True
+    ) -> None:
         super().__init__()
         self.tokenizer = tokenizer
         config = nano_config(tokenizer)
         size = config.hidden_size
         self.backbone = XLMRobertaModel(config, add_pooling_layer=False)
-        initialise(self.backbone, world, tokenizer, seed)
+        initialise(self.backbone, world, tokenizer, seed, aligned=aligned)
         self.word_head = nn.Sequential(nn.Linear(size, size), nn.GELU(), nn.LayerNorm(size))
         self.word_bias = nn.Parameter(torch.zeros(config.vocab_size))
         self.pair_head = nn.Sequential(nn.Linear(size, size), nn.Tanh(), nn.Linear(size, 1))
@@ -113,8 +115,10 @@ class Pretrainer(nn.Module):
         return masked, chosen
 
     def _alignment(self, parallel: Sequence[tuple[list[int], list[int]]]) -> Tensor:
-        """InfoNCE both ways between bags of input embeddings."""
+        """InfoNCE both ways between bags of input embeddings; 0 without parallel text."""
         embed = self.backbone.embeddings.word_embeddings.weight
+        if not parallel:
+            return torch.zeros(())
         bags = []
         for side in (0, 1):
             flat = torch.tensor([token for pair in parallel for token in pair[side]])
@@ -125,7 +129,8 @@ class Pretrainer(nn.Module):
         scores = bags[0] @ bags[1].t() / _TEMPERATURE
         gold = torch.arange(len(parallel))
         both = functional.cross_entropy(scores, gold) + functional.cross_entropy(scores.t(), gold)
-        return 0.5 * both
+        loss: Tensor = 0.5 * both
+        return loss
 
 
 def _binary(logits: Tensor, gold: Tensor) -> Tensor:

@@ -67,6 +67,24 @@ def test_oracle_logits_give_the_gold_text(
     assert len(prediction) <= len(text) + 30
 
 
+@pytest.mark.parametrize(
+    ("context", "answer"),
+    [
+        ("who wrote the book?", "wrote"),
+        ("9a)", "9"),  # the next token starts where the answer ends
+        ("9a)", "a"),
+        ("  the\n fox ", "fox"),
+        ("cafe\u0301 a", "cafe\u0301"),  # a mark that normalisation composes with its letter
+        ("e\u0301", "e\u0301"),
+    ],
+)
+def test_the_answer_is_cut_out_exactly(tokenizer: Any, context: str, answer: str) -> None:
+    example = _example(context, answer)
+    (feature,) = QA.encode([example], tokenizer, V1, EncodeOptions(), training=False)
+    logits = [_oracle(feature, feature.target)]
+    assert QA.decode(logits, [feature], [example], V1, EncodeOptions()) == [answer]
+
+
 def test_windows_cover_the_context(tokenizer: Any) -> None:
     context = "the quick brown fox jumps over the lazy dog " * 6
     example = _example(context, "brown fox", question="who jumps over the lazy dog " * 3)

@@ -29,12 +29,15 @@ _SMALL_CODE_SWITCH_WEIGHT = 0.02
 
 
 def documents(
-    world: World, count: int, *, seed: int = 0, split: Split = "train"
+    world: World, count: int, *, seed: int = 0, split: Split = "train", aligned: bool = True
 ) -> Iterator[TextExample]:
-    """`count` documents: 20 % translation pairs, 15 % code-switched, the rest monolingual."""
+    """`count` documents: 20 % translation pairs, 15 % code-switched, the rest monolingual.
+
+    Without `aligned` all are monolingual: the text of the control that should not transfer.
+    """
     rng = world.rng("documents", split, seed)
     for index in range(count):
-        choice = rng.random()
+        choice = rng.random() if aligned else 1.0
         if choice < TRANSLATION_SHARE:
             name, segments = _translation_pair(world, rng, split, final=True)
             if rng.random() < 0.5:

@@ -1,0 +1,132 @@
+"""`xstilts evaluate`: a trained model on targets, in all their languages."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from tabulate import tabulate
+
+from harness.bench import (
+    Store,
+    Worker,
+    check_target,
+    evaluate_model,
+    find_backbone,
+    open_model,
+)
+from harness.cli.common import data_options, machine_options, make_bench, show_library_warnings
+from harness.errors import InputError
+from harness.results import write_json
+
+_UNDEFINED = "–"
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--target", "targets", multiple=True, required=True, metavar="NAME",
+              help="A target to score; may be repeated.")
+@click.option("--suite", default="default", show_default=True,
+              help="The suite whose definition of low-resource is used.")
+@click.option("--backbone",
+              help="Catalog name, local folder, or hub id@revision. [default: the model's own]")
+@click.option("--store", type=click.Path(path_type=Path, file_okay=False),
+              help="Where a backbone that was pretrained here lies. "
+              "[default: the store that FOLDER is in, else results/SUITE/store]")
+@click.option("--json", "as_json", is_flag=True, help="Print the scores as JSON.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False),
+              help="Also write that JSON to this file.")
+@data_options
+@machine_options
+def command(
+    folder: Path, targets: tuple[str, ...], suite: str, as_json: bool, out: Path | None,
+    **options: Any,
+) -> None:  # fmt: skip
+    """Score the model in FOLDER on targets, in all their languages.
+
+    FOLDER is what `xstilts train --out` wrote, or a fit of a store: STORE/fit/KEY. Its head must
+    have the target's format and labels; retrieval needs no head.
+    """
+    show_library_warnings()
+    if out is not None and not out.absolute().parent.is_dir():
+        raise InputError(f"--out: {out.parent} is not a folder; make it first")
+    model = open_model(folder)
+    named = options["backbone"]
+    options |= {"out": None, "only": (), "seeds": None, "store": options["store"] or model.store}
+    bench, _ = make_bench(suite, options)
+    chosen = [bench.catalog.target(name) for name in dict.fromkeys(targets)]
+    for target in chosen:
+        check_target(model, target)
+    if named is None and model.backbone not in bench.catalog.backbones:
+        raise InputError(
+            f"{folder}: its backbone '{model.backbone}' is not in the catalog; name it with --backbone"
+        )
+    spec = bench.selection.backbone or bench.catalog.backbone(model.backbone)
+    backbone = find_backbone(model, spec, Store(bench.settings.store))
+    worker = Worker(bench.settings, bench.data, _show_progress)
+    result = evaluate_model(model, chosen, backbone, worker)
+    if out is not None:
+        write_json(out, result)
+    if as_json:
+        click.echo(json.dumps(result, indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n\n".join(_table(one) for one in result["targets"]))
+
+
+def _show_progress(done: int, total: int, _: float | None) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"\r{done}/{total} inputs", err=True, nl=done >= total)
+
+
+def _table(result: dict[str, Any]) -> str:
+    """Languages as rows, then what the numbers are."""
+    target, scores, means = result["target"], result["scores"], result["averages"]
+    metrics = list(next(iter(scores.values()))["metrics"])
+    shown = metrics if len(metrics) > 1 else []  # a single metric is the score
+    rows = [
+        [
+            code,
+            f"{entry['score']:.1f}",
+            *(f"{entry['metrics'][name]:.1f}" for name in shown),
+            entry["n"],
+            f"{entry['floor']['score']:.1f}",
+            "yes" if entry["above_floor"]["beats"] else "no",
+            entry["seen"],
+        ]
+        for code, entry in scores.items()
+    ]
+    header = ["language", "score", *shown, "n", "floor", "beats floor", "seen"]
+    text = tabulate(
+        rows,
+        headers=header,
+        disable_numparse=True,
+        colalign=["left", *["right"] * (len(header) - 3), "left", "left"],
+    )
+    averages = "; ".join(
+        f"{label} {_mean(means[key])}"
+        for key, label in (
+            ("all", "all languages"), ("zero_shot", "zero-shot"), ("low_resource", "low-resource"),
+        )
+        if means[key]
+    )  # fmt: skip
+    confidence = next(iter(scores.values()))["above_floor"]["confidence"]
+    return "\n".join(
+        [
+            f"{target['name']}, {target['split']}: {', '.join(metrics)} in percent",
+            "",
+            text,
+            "",
+            f"average: {averages or _UNDEFINED}",
+            f"beats floor: better than chance or majority with {confidence:.0%} confidence "
+            "(paired bootstrap)",
+            "seen: what was trained before in the language: nothing, language (another task), task",
+            result["signature"],
+        ]
+    )
+
+
+def _mean(block: dict[str, Any]) -> str:
+    return f"{block['score']:.1f} ({block['n_languages']})"
