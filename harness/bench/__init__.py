@@ -2,17 +2,12 @@
 
 from harness.bench.data import SuiteData
 from harness.bench.estimate import estimate
-from harness.bench.evaluate import (
-    SavedModel,
-    check_target,
-    evaluate_model,
-    find_backbone,
-    open_model,
-)
+from harness.bench.evaluate import evaluate_model, find_backbone
 from harness.bench.local import LocalExecutor, Observer, default_workers
 from harness.bench.plan import Cell, Plan, Selection, make_plan, plan_source
-from harness.bench.records import RecordMaker, cell_name
+from harness.bench.records import RecordMaker, record_path
 from harness.bench.run import Bench
+from harness.bench.saved_model import SavedModel, check_target, open_model
 from harness.bench.steps import Settings, SourceWork, Step
 from harness.bench.store import Store, verify_artifact
 from harness.bench.work import Worker
@@ -32,7 +27,6 @@ __all__ = [
     "Store",
     "SuiteData",
     "Worker",
-    "cell_name",
     "check_target",
     "default_workers",
     "estimate",
@@ -41,5 +35,6 @@ __all__ = [
     "make_plan",
     "open_model",
     "plan_source",
+    "record_path",
     "verify_artifact",
 ]

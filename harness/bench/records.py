@@ -49,7 +49,7 @@ class RecordMaker:
     def write(self, cell: Cell) -> tuple[Path, dict[str, Any]]:
         """Build the cell's record, validate it and write it; returns its path and itself."""
         record = self.build(cell)
-        path = self.out / "records" / f"{cell_name(cell)}.json"
+        path = record_path(self.out, cell)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_record(path, record)
         return path, record
@@ -264,9 +264,10 @@ def seen_before(target: Target, trained_on: Iterable[tuple[str, str]]) -> dict[s
     }
 
 
-def cell_name(cell: Cell) -> str:
-    """A file name that says what the record is about."""
+def record_path(out: Path, cell: Cell) -> Path:
+    """Where a cell's record is; its name says what it is about."""
     parts = [cell.backbone.name, cell.target.name, cell.recipe.name]
     if cell.source_set:
         parts.append(cell.source_set.name)
-    return "--".join([*parts, cell.setting, f"seed{cell.seed}"])
+    name = "--".join([*parts, cell.setting, f"seed{cell.seed}"])
+    return out / "records" / f"{name}.json"

@@ -46,6 +46,7 @@ from harness.model import (
     load_assembly,
     load_backbone,
     load_tokenizer,
+    silence_libraries,
     stored_parameters,
 )
 from harness.recipes import Goal, TrainedSource, get_recipe
@@ -80,6 +81,7 @@ class Worker:
     def __post_init__(self) -> None:
         self._store = Store(self.settings.store)
         self.settings.numerics.apply()
+        silence_libraries()
 
     def run(self, step: Step) -> bool:
         """Do the step unless it is done; False if another process is doing it just now."""

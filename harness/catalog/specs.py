@@ -109,6 +109,7 @@ class Backbone:
     pretrain: Pretraining | None = None
     reduction_factor: int = 16  # bottleneck = hidden size / reduction factor
     licence: str = ""
+    get: str = ""  # how to get the files it is pretrained on, in words
     world: bool = False  # its vocabulary knows the world's languages and no other
 
 
@@ -127,6 +128,7 @@ class Source:
     training: Training
     split: str
     licence: str
+    get: str = ""  # how to get its files, in words
     citation: str = ""
     world: bool = False
     settings: Mapping[str, Training] = field(default_factory=dict)  # where a setting differs
@@ -166,6 +168,7 @@ class Target:
     train: SplitSpec | None = None
     dev: SplitSpec | None = None
     settings: Mapping[str, Training] = field(default_factory=dict)
+    get: str = ""  # how to get its files, in words
     citation: str = ""
     world: bool = False
     retrieval_layer: str = "proportional-14/24"  # or a layer number as text

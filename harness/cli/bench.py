@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from harness.bench import Bench, Cell, Plan, Store
+from harness.bench import Bench, Cell, Plan, Store, record_path
 from harness.cli import stop_code
 from harness.cli.common import (
     data_options,
@@ -76,18 +77,18 @@ def render(
     bench: Bench, plan: Plan, records: list[dict[str, Any]], *, languages: bool = False
 ) -> str:
     """All tables of a run as text."""
-    rows = _rows(plan)
+    rows = _Rows(plan)
     targets = list(dict.fromkeys(cell.target.name for cell in plan.cells))
     note = bench.suite.seed_note
     parts = [
         summary_table(
-            records, row_of=rows, rows=list(dict.fromkeys(rows.order)), targets=targets,
+            records, row_of=rows, rows=rows.order, targets=targets,
             seed_note=note,
         )
     ]
     if languages:
         parts += [
-            per_language_table(records, target, row_of=rows, rows=list(dict.fromkeys(rows.order)))
+            per_language_table(records, target, row_of=rows, rows=rows.order)
             for target in targets
         ]
     if bench.suite.contrasts:
@@ -95,34 +96,31 @@ def render(
     return "\n".join(parts)
 
 
-class _rows:  # noqa: N801  (used as a function)
-    """The row of a record in the summary: that of its cell in the plan."""
+class _Rows:
+    """The row of each record in the summary, as its cell in the plan has it, and their order."""
 
     def __init__(self, plan: Plan) -> None:
-        self._of = {self._key(cell): cell.row for cell in plan.cells}
-        self.order = [cell.row for cell in plan.cells]
+        self._of = {_cell_key(cell): cell.row for cell in plan.cells}
+        self.order = list(dict.fromkeys(cell.row for cell in plan.cells))
 
-    def __call__(self, record: Any) -> str:
+    def __call__(self, record: Mapping[str, Any]) -> str:
         source_set = record["source_set"]
-        return self._of[
-            record["recipe"]["name"],
-            source_set["name"] if source_set else None,
-            record["target"]["name"],
-        ]
+        name = source_set["name"] if source_set else None
+        return self._of[record["recipe"]["name"], name, record["target"]["name"]]
 
-    @staticmethod
-    def _key(cell: Cell) -> tuple[str, str | None, str]:
-        name = cell.source_set.name if cell.source_set else None
-        return (cell.recipe.name, name, cell.target.name)
+
+def _cell_key(cell: Cell) -> tuple[str, str | None, str]:
+    name = cell.source_set.name if cell.source_set else None
+    return (cell.recipe.name, name, cell.target.name)
 
 
 def _summary(bench: Bench, plan: Plan, records: list[dict[str, Any]]) -> dict[str, Any]:
-    rows = _rows(plan)
+    rows = _Rows(plan)
     return summary_json(
         records,
         row_of=rows,
-        rows=list(dict.fromkeys(rows.order)),
+        rows=rows.order,
         targets=list(dict.fromkeys(cell.target.name for cell in plan.cells)),
         seed_note=bench.suite.seed_note,
         contrasts=bench.suite.contrasts,
-    ) | {"records": [str(path) for path in sorted((bench.out / "records").glob("*.json"))]}
+    ) | {"records": [str(record_path(bench.out, cell)) for cell in plan.cells]}

@@ -13,7 +13,7 @@ import click
 from harness.bench import Bench, Selection, Settings
 from harness.catalog import Catalog, Suite, default_directory
 from harness.errors import InputError
-from harness.model import backbone_from_argument, resolve_numerics
+from harness.model import backbone_from_argument, resolve_numerics, silence_libraries
 
 F = TypeVar("F", bound=Callable[..., Any])
 _ONLY_KEYS = ("recipe", "set", "target", "setting")
@@ -185,5 +185,4 @@ def show_library_warnings(*, quiet: bool = False) -> None:
     logger = logging.getLogger("harness")
     logger.setLevel(logging.WARNING if quiet else logging.INFO)
     logger.handlers = [ClickHandler()]
-    for name in ("transformers", "adapters"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    silence_libraries()

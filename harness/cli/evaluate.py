@@ -10,14 +10,7 @@ from typing import Any
 import click
 from tabulate import tabulate
 
-from harness.bench import (
-    Store,
-    Worker,
-    check_target,
-    evaluate_model,
-    find_backbone,
-    open_model,
-)
+from harness.bench import Store, Worker, check_target, evaluate_model, find_backbone, open_model
 from harness.cli.common import data_options, machine_options, make_bench, show_library_warnings
 from harness.errors import InputError
 from harness.results import write_json
@@ -62,7 +55,8 @@ def command(
         check_target(model, target)
     if named is None and model.backbone not in bench.catalog.backbones:
         raise InputError(
-            f"{folder}: its backbone '{model.backbone}' is not in the catalog; name it with --backbone"
+            f"{folder}: its backbone '{model.backbone}' is not in the catalog; "
+            "name it with --backbone"
         )
     spec = bench.selection.backbone or bench.catalog.backbone(model.backbone)
     backbone = find_backbone(model, spec, Store(bench.settings.store))

@@ -12,7 +12,8 @@ from harness.data.examples import (
     TextExample,
 )
 from harness.data.files import text_examples
-from harness.data.load import READERS, DataContext, load_split, resolve_files
+from harness.data.inventory import Finding, Owner, Split, check_splits, owners, splits
+from harness.data.load import READERS, DataContext, find_files, load_split, resolve_files
 from harness.data.overlap import RULES, Overlap, count_overlap, drop_overlap
 
 __all__ = [
@@ -24,18 +25,25 @@ __all__ = [
     "DataContext",
     "Dataset",
     "Example",
+    "Finding",
     "Overlap",
+    "Owner",
     "PairExample",
     "ReadReport",
     "ReadRequest",
     "Reader",
     "SpanExample",
+    "Split",
     "TaggingExample",
     "TextExample",
+    "check_splits",
     "count_overlap",
     "drop_overlap",
+    "find_files",
     "load_split",
     "make_dataset",
+    "owners",
     "resolve_files",
+    "splits",
     "text_examples",
 ]

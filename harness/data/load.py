@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -84,14 +84,8 @@ def resolve_files(spec: SplitSpec, language: str, context: DataContext) -> tuple
         )
     if not context.root.is_dir():
         raise InputError(f"data folder {context.root} does not exist; pass --data DIR")
-    fill = _filler(language, context)
     files: list[Path] = []
-    for template in spec.files:
-        pattern = fill(template)
-        if "*" in pattern:
-            found = sorted(path for path in context.root.glob(pattern) if path.is_file())
-        else:
-            found = [path for path in [context.root / pattern] if path.is_file()]
+    for pattern, found in find_files(spec, language, context):
         if not found:
             problem = "nothing matches" if "*" in pattern else "no file"
             raise InputError(
@@ -100,6 +94,23 @@ def resolve_files(spec: SplitSpec, language: str, context: DataContext) -> tuple
             )
         files += found
     return tuple(files)
+
+
+def find_files(
+    spec: SplitSpec, language: str, context: DataContext
+) -> Iterator[tuple[str, tuple[Path, ...]]]:
+    """Each file template of a spec (without overrides) filled in, and what of it is there."""
+    fill = _filler(language, context)
+    for template in spec.files:
+        pattern = fill(template)
+        if context.root is None:
+            yield pattern, ()
+        elif "*" in pattern:
+            found = sorted(path for path in context.root.glob(pattern) if path.is_file())
+            yield pattern, tuple(found)
+        else:
+            path = context.root / pattern
+            yield pattern, (path,) if path.is_file() else ()
 
 
 def select_part(examples: Sequence[Example], part: Part) -> list[Example]:

@@ -21,6 +21,7 @@ from harness.model.backbone import (
     load_tokenizer,
     locate_backbone,
     remove_pooler,
+    silence_libraries,
 )
 from harness.model.numerics import Numerics, resolve_numerics
 
@@ -44,5 +45,6 @@ __all__ = [
     "locate_backbone",
     "remove_pooler",
     "resolve_numerics",
+    "silence_libraries",
     "stored_parameters",
 ]

@@ -24,6 +24,7 @@ from harness.model.backbone import fork_backbone
 ENCODER_FILE = "model.safetensors"
 COMPOSITION = "composition.json"
 _NOT_ENCODER = (".adapters.", ".adapter_fusion_layer.", "prompt_tuning")
+_NOT_ENCODER_SETTINGS = ("adapters", "prediction_heads", "id2label", "label2id")
 Active = str | list[Any] | None  # a name, or ["stack", …] / ["fuse", …] of such
 
 
@@ -111,11 +112,11 @@ class Assembly:
 
     def save_backbone(self, folder: Path) -> None:
         """Write the encoder alone, without adapters and heads, as `save_pretrained` would."""
-        config = XLMRobertaConfig.from_dict(self.model.config.to_dict())
+        settings = self.model.config.to_dict()
+        for name in _NOT_ENCODER_SETTINGS:
+            settings.pop(name, None)
+        config = XLMRobertaConfig.from_dict(settings)
         config.architectures = ["XLMRobertaModel"]
-        for name in ("adapters", "prediction_heads"):
-            if hasattr(config, name):
-                delattr(config, name)
         config.save_pretrained(str(folder))
         save_file(self._encoder_state(), folder / ENCODER_FILE, metadata={"format": "pt"})
 

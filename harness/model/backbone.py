@@ -14,6 +14,7 @@ import torch
 from adapters import XLMRobertaAdapterModel
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers.utils import logging as transformers_logging
 
 import harness
 from harness.canonical import digest, file_digest
@@ -146,6 +147,12 @@ class _NoPooler(torch.nn.Module):
 def remove_pooler(model: XLMRobertaAdapterModel) -> None:
     """Take the pooler's weights out of the model."""
     model.roberta.pooler = _NoPooler()
+
+
+def silence_libraries() -> None:
+    """Turn off the notices of transformers and adapters about heads and adapters that we manage."""
+    transformers_logging.set_verbosity_error()
+    logging.getLogger("adapters").setLevel(logging.ERROR)
 
 
 def fork_backbone(base: XLMRobertaAdapterModel, *, share: bool) -> XLMRobertaAdapterModel:

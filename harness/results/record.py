@@ -146,7 +146,8 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
 
 def write_json(path: Path, document: Any) -> None:
     """Write sorted, indented JSON so that a reader sees the old or the new file, never a part."""
-    text = json.dumps(plain(document), sort_keys=True, ensure_ascii=False, indent=2, allow_nan=False)
+    body = plain(document)
+    text = json.dumps(body, sort_keys=True, ensure_ascii=False, indent=2, allow_nan=False)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("x", encoding="utf-8", newline="\n") as handle:

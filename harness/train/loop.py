@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from harness.catalog import Training
-from harness.errors import WorkError
+from harness.errors import InputError, WorkError
 from harness.formats import Feature, Format, collate
 from harness.model import Assembly, Numerics
 from harness.train.batches import epoch_batches, padded_tokens
@@ -121,6 +121,9 @@ class Trainer:
 
     def _schedule(self) -> list[tuple[int, list[int]]]:
         """(task, feature indices) of every optimizer step; epochs repeat until `min_steps` is reached."""
+        for task in self.tasks:
+            if not task.features:
+                raise InputError(f"{task.head}: nothing to train on; check its training rows")
         schedule: list[tuple[int, list[int]]] = []
         epoch = 0
         while epoch < self.training.epochs or len(schedule) < self.training.min_steps:

@@ -33,7 +33,7 @@ def measures(folder: Path) -> dict[str, float]:
 def test_the_shipped_backbone_is_aligned_in_the_order_of_resources() -> None:
     found = measures(SHIPPED)
     assert found["restored"] > 0.5
-    assert found["retrieval high"] > 80 > found["retrieval low"] > 20
+    assert found["retrieval high"] > found["retrieval mid"] > found["retrieval low"] > 20
     assert found["cosine high"] > found["cosine mid"] > found["cosine low"] > 0.4
 
 

@@ -1,0 +1,145 @@
+"""What data a catalog asks for, what of it is there, and what reading all of it finds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from harness.catalog import Backbone, Catalog, Source, SplitSpec, Suite, Target
+from harness.data.dataset import Dataset, make_dataset
+from harness.data.load import DataContext, find_files, load_split
+from harness.data.overlap import Overlap, drop_overlap
+from harness.errors import InputError
+
+Owner = Source | Target | Backbone
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One split of a source, target or backbone; `parts` are (language, spec), read in order."""
+
+    owner: str
+    split: str  # train | dev | test | texts
+    language: str  # "*" for the texts of a backbone
+    labels: tuple[str, ...]
+    parts: tuple[tuple[str, SplitSpec], ...]
+    get: str  # how to get its files
+
+    def files(self, context: DataContext) -> Iterator[tuple[str, bool]]:
+        """Each file (or pattern) that it reads, and whether it is there."""
+        for language, spec in self.parts:
+            for piece in spec.pieces(language):
+                for name, found in find_files(piece, language, context):
+                    yield name, bool(found)
+
+    def read(self, context: DataContext) -> Dataset:
+        """Its examples as the files have them, overlap included; InputError for a wrong file."""
+        name = f"{self.owner}/{self.split}"
+        loaded = [
+            load_split(spec, language, self.labels, context, name) for language, spec in self.parts
+        ]
+        if len(loaded) == 1:
+            return loaded[0]
+        counts = sum((Counter(one.counts) for one in loaded), Counter[str]())
+        examples = [example for one in loaded for example in one.examples]
+        return make_dataset(name, self.language, examples, counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A split as it is used (training rows without what is scored), or what is wrong with it."""
+
+    split: Split
+    dataset: Dataset | None = None
+    missing: tuple[str, ...] = ()
+    problem: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it can be used."""
+        return not self.missing and not self.problem
+
+
+def owners(catalog: Catalog, suites: Sequence[Suite] = ()) -> list[Owner]:
+    """What the suites read; without suites everything in the catalog that reads files."""
+    if not suites:
+        everything: list[Owner] = [*catalog.sources.values(), *catalog.targets.values()]
+        everything += [b for b in catalog.backbones.values() if b.pretrain is not None]
+        return [owner for owner in everything if not owner.world]
+    blocks = [block for suite in suites for block in suite.blocks]
+    sets = dict.fromkeys(name for block in blocks for name in block.source_sets)
+    sources = dict.fromkeys(name for one in sets for name in catalog.source_set(one).sources)
+    targets = dict.fromkeys(name for block in blocks for name in block.targets)
+    backbones = dict.fromkeys(name for suite in suites for name in suite.backbones)
+    return [
+        *map(catalog.source, sources),
+        *map(catalog.target, targets),
+        *(b for b in map(catalog.backbone, backbones) if b.pretrain is not None),
+    ]
+
+
+def splits(owner: Owner) -> list[Split]:
+    """All splits of a source, target or backbone, those of a target's test per language."""
+    if isinstance(owner, Backbone):
+        assert owner.pretrain is not None
+        texts = owner.pretrain.texts
+        parts = tuple((code, text.split) for text in texts for code in text.languages)
+        return [Split(owner.name, "texts", "*", (), parts, owner.get)]
+    home = owner.language if isinstance(owner, Source) else owner.train_language
+    found = [
+        Split(owner.name, name, home, owner.labels, ((home, spec),), owner.get)
+        for name, spec in (("train", owner.train), ("dev", owner.dev))
+        if spec is not None
+    ]
+    if isinstance(owner, Target):
+        found += [
+            Split(owner.name, "test", code, owner.labels, ((code, owner.test),), owner.get)
+            for code in owner.languages
+        ]
+    return found
+
+
+def check_splits(
+    wanted: Iterable[Split], context: DataContext, on_split: Callable[[Split], None]
+) -> list[Finding]:
+    """Read every split and drop from training what is scored; `on_split` is told of each before.
+
+    Nothing stops it: what is missing or wrong stands in the finding. A file with malformed rows is
+    read a second time without them, to count them.
+    """
+    findings = []
+    for split in wanted:
+        on_split(split)
+        findings.append(_read(split, context))
+    scored = Overlap(
+        tuple(f.dataset for f in findings if f.dataset is not None and f.split.split == "test")
+    )
+    return [finding if finding.split.split == "test" else _without(finding, scored)
+            for finding in findings]  # fmt: skip
+
+
+def _read(split: Split, context: DataContext) -> Finding:
+    missing = tuple(dict.fromkeys(name for name, there in split.files(context) if not there))
+    if missing:
+        return Finding(split, missing=missing)
+    try:
+        return Finding(split, split.read(context))
+    except InputError as error:
+        problem = str(error)
+    if context.bad_rows == "skip":
+        return Finding(split, problem=problem)
+    lenient = DataContext(context.root, "skip", context.language_iso3)
+    try:
+        return Finding(split, split.read(lenient), problem=problem)
+    except InputError:
+        return Finding(split, problem=problem)
+
+
+def _without(finding: Finding, scored: Overlap) -> Finding:
+    if finding.dataset is None:
+        return finding
+    try:
+        return replace(finding, dataset=drop_overlap(finding.dataset, scored))
+    except InputError as error:  # nothing would be left
+        return replace(finding, problem=finding.problem or str(error))

@@ -1,0 +1,196 @@
+"""`xstilts evaluate`: the scores of a fit's model are those of its record; wrong models are refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.numpy import load_file, save_file
+
+CPU = ("--device", "cpu")
+
+
+def edit(path: Path, **fields: Any) -> None:
+    """Change fields of a JSON file."""
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def refused(outcome: Any) -> str:
+    """The one line of a refusal."""
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.count("\n") == 1
+    assert outcome.err.startswith("xstilts: error: ")
+    return str(outcome.err)
+
+
+@pytest.mark.world
+@pytest.mark.parametrize(
+    ("target", "recipe"),
+    [("tiny-nli", "direct"), ("tiny-nli", "full-ft"), ("tiny-nli", "fuse"), ("tiny-ret", "fuse")],
+)
+def test_a_fit_scores_exactly_as_its_record(
+    tiny_run: Any, xstilts: Callable[..., Any], target: str, recipe: str
+) -> None:
+    artifact = tiny_run.fit(target, recipe)
+    arguments = ("--target", target, "--suite", "tiny", "--catalog", tiny_run.catalog, "--json")
+    results = [
+        json.loads(xstilts("evaluate", folder, *arguments, *CPU).out)
+        for folder in (artifact, artifact / "trained")
+    ]
+    (result,) = results[0]["targets"]
+    record = tiny_run.record(target, recipe)
+    assert results[0]["targets"] == results[1]["targets"]
+    assert result["scores"] == record["scores"]
+    assert result["averages"] == record["averages"]
+    names = result["data"]["fingerprints"]
+    assert names == {name: record["data"]["fingerprints"][name] for name in names}
+    assert results[0]["backbone"]["digest"] == record["backbone"]["digest"]
+
+
+@pytest.mark.world
+def test_the_table_has_a_row_per_language_and_the_signature(
+    tiny_run: Any, xstilts: Callable[..., Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "scores.json"
+    done = xstilts(
+        "evaluate", tiny_run.fit("tiny-nli", "direct"), "--target", "tiny-nli", "--target",
+        "tiny-ret", "--catalog", tiny_run.catalog, "--out", out, *CPU,
+    )  # fmt: skip
+    assert (done.code, done.err) == (0, "")
+    results = json.loads(out.read_text())["targets"]
+    assert [result["target"]["name"] for result in results] == ["tiny-nli", "tiny-ret"]
+    for result in results:
+        assert result["signature"] in done.out.splitlines()
+        assert result["signature"].endswith("|version:" + json.loads(out.read_text())["version"])
+        for code, entry in result["scores"].items():
+            beats = "yes" if entry["above_floor"]["beats"] else "no"
+            cells = [code, f"{entry['score']:.1f}", str(entry["n"])]
+            cells += [f"{entry['floor']['score']:.1f}", beats, entry["seen"]]
+            assert cells in [line.split() for line in done.out.splitlines()]
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.json"]
+
+
+@pytest.mark.world
+@pytest.mark.parametrize(
+    ("file", "fields", "says"),
+    [
+        ("about.json", {"backbone": {"name": "nano", "digest": "0" * 64}},
+         ["trained on backbone 'nano' (000000000000), but 'nano' is ", "--backbone"]),
+        ("about.json", {"backbone": {"name": "mine", "digest": "0" * 64}},
+         ["its backbone 'mine' is not in the catalog", "--backbone"]),
+        ("about.json", {"labels": ["no", "yes"]},
+         ["labels no, yes, but target 'tiny-nli' has entailment, neutral, contradiction"]),
+        ("about.json", {"format": "tagging"},
+         ["format 'tagging', but target 'tiny-nli' is 'pair_classification'"]),
+        ("about.json", {"seed": "x"}, ['about.json: seed: got "x"; allowed: a whole number']),
+        ("about.json", {"backbone": 3}, ["about.json: backbone.not a JSON object"]),
+        ("about.json", {"sources": [1]}, ["sources: got [1]; allowed: a list of texts"]),
+        ("composition.json", {"active": "../../etc"}, ["names of modules"]),
+        ("composition.json", {"active": ["stack"]}, ["names of modules"]),
+        ("composition.json", {"heads": []}, ["0 heads (none)", "exactly one"]),
+        ("composition.json", {"heads": ["absent"]}, ["cannot be loaded"]),
+        ("composition.json", {"active": "absent"}, ["cannot be loaded"]),
+    ],
+)  # fmt: skip
+def test_a_wrong_model_is_refused_in_one_line(
+    tiny_run: Any, xstilts: Callable[..., Any], tmp_path: Path, file: str,
+    fields: dict[str, Any], says: list[str],
+) -> None:  # fmt: skip
+    model = tiny_run.copy(tmp_path)
+    edit(model / file, **fields)
+    line = refused(
+        xstilts("evaluate", model, "--target", "tiny-nli", "--catalog", tiny_run.catalog, *CPU)
+    )
+    for text in (str(model), *says):
+        assert text in line
+
+
+@pytest.mark.world
+@pytest.mark.parametrize("recipe", ["direct", "full-ft", "fuse"])
+def test_a_model_without_some_of_its_weights_is_refused(
+    tiny_run: Any, xstilts: Callable[..., Any], tmp_path: Path, recipe: str
+) -> None:
+    model = tiny_run.copy(tmp_path, recipe)
+    for file in sorted(model.rglob("*.safetensors")):
+        whole = load_file(file)
+        lost = next(iter(whole))
+        save_file({name: array for name, array in whole.items() if name != lost}, file)
+        line = refused(
+            xstilts("evaluate", model, "--target", "tiny-nli", "--catalog", tiny_run.catalog, *CPU)
+        )
+        assert lost in line or "cannot be loaded" in line
+        save_file(whole, file)
+
+
+@pytest.mark.world
+def test_a_damaged_artifact_of_a_store_is_refused_and_left_alone(
+    tiny_run: Any, xstilts: Callable[..., Any], tmp_path: Path
+) -> None:
+    artifact = tiny_run.fit("tiny-nli", "direct")
+    copy = Path(shutil.copytree(artifact, tmp_path / "fit" / artifact.name))
+    with next(copy.rglob("adapter.safetensors")).open("ab") as handle:
+        handle.write(b"x")
+    line = refused(
+        xstilts("evaluate", copy, "--target", "tiny-nli", "--catalog", tiny_run.catalog, *CPU)
+    )
+    assert "damaged: trained/adapters/" in line
+    assert copy.is_dir()
+
+
+@pytest.mark.world
+def test_another_backbone_is_refused(
+    tiny_run: Any, xstilts: Callable[..., Any], tmp_path: Path
+) -> None:
+    import harness
+
+    nano = Path(harness.__file__).parent / "data" / "world" / "nano"
+    other = Path(shutil.copytree(nano, tmp_path / "other"))
+    edit(other / "config.json", hidden_dropout_prob=0.3)
+    model = tiny_run.fit("tiny-nli", "direct")
+    arguments = ("--target", "tiny-nli", "--catalog", tiny_run.catalog, *CPU)
+    line = refused(xstilts("evaluate", model, *arguments, "--backbone", other))
+    assert "trained on backbone 'nano' (" in line
+    assert "but 'other' is " in line
+    assert xstilts("evaluate", model, *arguments, "--backbone", nano).code == 0
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({}, "no composition.json here"),
+        ({"composition.json": "junk"}, "missing or no JSON"),
+        ({"composition.json": "[]"}, "not a JSON object"),
+        ({"composition.json": '{"active": null, "fusions": [], "heads": []}'},
+         "about.json: missing or no JSON"),
+    ],
+)  # fmt: skip
+def test_a_folder_that_is_no_model_is_refused(
+    xstilts: Callable[..., Any], tmp_path: Path, files: dict[str, str], says: str
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    line = refused(xstilts("evaluate", tmp_path, "--target", "world-nli", *CPU))
+    assert says in line
+    assert "xstilts train --out" in line
+
+
+@pytest.mark.world
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--target", "world-pos"], "format 'pair_classification', but target 'world-pos'"),
+        (["--target", "nope"], "target 'nope' is unknown"),
+        (["--target", "files-tatoeba"], "no data folder was given; pass --data DIR"),
+        (["--target", "tiny-nli", "--out", "absent/scores.json"], "--out: absent is not a folder"),
+    ],
+)
+def test_wrong_arguments_are_refused(
+    tiny_run: Any, xstilts: Callable[..., Any], arguments: list[str], says: str
+) -> None:
+    model = tiny_run.fit("tiny-nli", "direct")
+    line = refused(xstilts("evaluate", model, *arguments, "--catalog", tiny_run.catalog, *CPU))
+    assert says in line
