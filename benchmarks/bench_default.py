@@ -2,7 +2,8 @@
 
     python benchmarks/bench_default.py [--quick] [--suite files --data DIR] [--setup] [--json FILE]
 
-The bench runs in an empty folder, so nothing is reused. Memory is that of all its processes together,
+The bench runs in an empty folder, so nothing is reused. Memory is that of all its processes
+together,
 sampled every 0.1 s (shared pages are counted once per process that maps them).
 """
 

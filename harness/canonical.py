@@ -1,4 +1,5 @@
-"""Canonical JSON and SHA-256: the one way in which this project turns a value or a file into a key."""
+"""Canonical JSON and SHA-256: the one way in which this project turns a value or a file into a
+key."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ def digest(value: Any) -> str:
 
 
 def digest_stream(values: Iterable[Any]) -> str:
-    """SHA-256 (hex) over the canonical JSON of each value, one per line, without holding them all."""
+    """SHA-256 (hex) over the canonical JSON of each value, one per line, without holding them
+    all."""
     sha = hashlib.sha256()
     for value in values:
         sha.update(canonical_json(value) + b"\n")

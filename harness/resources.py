@@ -1,4 +1,5 @@
-"""Where `adapters_cfg/` and `schemas/` are: beside the package in a checkout, inside it in a wheel."""
+"""Where `adapters_cfg/` and `schemas/` are: beside the package in a checkout, inside it in a
+wheel."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ _PACKAGE = Path(__file__).resolve().parent
 def resource_dir(name: str) -> Path:
     """The folder `adapters_cfg` or `schemas` of this installation."""
     for base in (_PACKAGE.parent, _PACKAGE / "_resources"):
-        # A stray folder of that name in site-packages is not ours: a checkout also has pyproject.toml.
+        # A stray folder of that name in site-packages is not ours: a checkout also has
+        # pyproject.toml.
         if base == _PACKAGE.parent and not (base / "pyproject.toml").is_file():
             continue
         if (base / name).is_dir():

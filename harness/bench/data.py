@@ -1,4 +1,5 @@
-"""The data of a suite: training, dev and scored sets, with what overlaps scored rows dropped from training."""
+"""The data of a suite: training, dev and scored sets, with what overlaps scored rows dropped from
+training."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ from harness.data import (
 class SuiteData:
     """Loads each data set once per process. Training and dev rows never overlap a scored row.
 
-    What counts as scored are all targets of the suite, also those that `--only` leaves out, so that a
+    What counts as scored are all targets of the suite, also those that `--only` leaves out, so that
+    a
     source adapter does not depend on which part of a suite is run.
     """
 
@@ -83,9 +85,11 @@ class SuiteData:
         if self._scored is None:
             names = sorted({name for block in self.suite.blocks for name in block.targets})
             self._scored = Overlap(
-                dataset
-                for name in names
-                for dataset in self.tests(self.catalog.target(name)).values()
+                tuple(
+                    dataset
+                    for name in names
+                    for dataset in self.tests(self.catalog.target(name)).values()
+                )
             )
         return self._scored
 

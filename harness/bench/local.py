@@ -1,4 +1,4 @@
-"""The local executor: worker processes that take steps as they become ready; it survives their deaths."""
+"""The local executor: worker processes take steps as they become ready; one may die."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class _Hand:
 
 @dataclass(slots=True)
 class LocalExecutor:
-    """Runs the missing steps of a plan on this machine with `workers` processes (0: in this process)."""
+    """Runs the missing steps of a plan with `workers` processes here (0: in this process)."""
 
     settings: Settings
     data: SuiteData
@@ -191,7 +191,7 @@ class LocalExecutor:
             raise (InputError if exit_code == InputError.exit_code else WorkError)(where + message)
 
     def _replace(self, hand: _Hand, waiting: dict[tuple[str, str], Step]) -> None:
-        """Go on with a new worker in the place of a dead one, unless its step kills every worker."""
+        """Put a new worker in the place of a dead one, unless its step kills every worker."""
         step = hand.step
         hand.process.join(5)
         what = f"while doing '{step.label}'" if step else "at its start"
@@ -225,7 +225,8 @@ class LocalExecutor:
 
 @contextmanager
 def _noticed_signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM, for a checkpoint before stopping; the second one stops at once."""
+    """Collects SIGINT and SIGTERM: a checkpoint comes before the stop; a second one stops at
+    once."""
     seen: list[int] = []
 
     def notice(number: int, _: object) -> None:

@@ -1,4 +1,4 @@
-"""From a suite to steps: every source adapter once, every fit and prediction that the suite's cells need."""
+"""From a suite to steps: every source adapter once, every fit and prediction that a cell needs."""
 
 from __future__ import annotations
 

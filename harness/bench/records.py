@@ -1,4 +1,5 @@
-"""From a cell's artifacts to its record: scores, floors, what was seen, costs, everything derived."""
+"""From a cell's artifacts to its record: scores, floors, what was seen, costs, everything
+derived."""
 
 from __future__ import annotations
 
@@ -46,13 +47,13 @@ class RecordMaker:
     def __post_init__(self) -> None:
         self._store = Store(self.settings.store)
 
-    def write(self, cell: Cell) -> tuple[Path, dict[str, Any]]:
-        """Build the cell's record, validate it and write it; returns its path and itself."""
+    def write(self, cell: Cell) -> dict[str, Any]:
+        """Build the cell's record, validate it, write it and return it."""
         record = self.build(cell)
         path = record_path(self.out, cell)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_record(path, record)
-        return path, record
+        return record
 
     def build(self, cell: Cell) -> dict[str, Any]:
         """The record of a cell whose steps are all done."""
@@ -173,7 +174,8 @@ class RecordMaker:
             for split in ("train", "dev"):
                 name = f"{ref.source.name}/{split}"
                 datasets[name] = self.data.source(ref.source, split)
-        # Rows that overlap were dropped before training (their number is in counts), so none is left.
+        # Rows that overlap were dropped before training (their number is in counts), so none is
+        # left.
         return {**data_summary(datasets), "overlap": {}}
 
     def _costs(self, cell: Cell) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from harness.bench.local import LocalExecutor, Observer
 from harness.bench.plan import Plan, Selection, make_plan
 from harness.bench.records import RecordMaker
 from harness.bench.steps import Settings
-from harness.catalog import Catalog, Suite
+from harness.catalog import Backbone, Catalog, Suite
 from harness.data import DataContext
 from harness.errors import InputError, WorkError
 
@@ -36,7 +36,8 @@ class Bench:
         context = DataContext(
             self.settings.data,
             self.settings.bad_rows,
-            {code: language.iso3 for code, language in self.catalog.languages.items() if language.iso3},
+            self.catalog.language_iso3(),
+            world_of(self.selection.backbone),
         )
         self.data = SuiteData(self.catalog, self.suite, context)
 
@@ -49,21 +50,24 @@ class Bench:
         plan: Plan,
         observer: Observer,
         workers: int,
-        on_record: Callable[[Path], None] = lambda path: None,
     ) -> list[dict[str, Any]]:
-        """Do the missing steps, then write every cell's record; returns the records in plan order."""
+        """Do the missing steps, then write every cell's record; returns the records in plan
+        order."""
         try:
             self.out.mkdir(parents=True, exist_ok=True)
             LocalExecutor(self.settings, self.data, workers, observer).run(plan)
             maker = RecordMaker(self.suite, self.data, self.settings, self.out)
-            records = []
-            for cell in plan.cells:
-                path, record = maker.write(cell)
-                records.append(record)
-                on_record(path)
+            return [maker.write(cell) for cell in plan.cells]
         except OSError as error:
             raise WorkError(
                 f"{error.filename or self.out}: {error.strerror or error}; free space or choose "
                 "another --out, then run the same command again"
             ) from error
-        return records
+
+
+def world_of(backbone: Backbone | None) -> int | None:
+    """The seed of the world that a backbone folder was pretrained on (its world.json), if any."""
+    if backbone is None or backbone.kind != "folder":
+        return None
+    note = Path(str(backbone.path)) / "world.json"
+    return int(json.loads(note.read_bytes())["world_seed"]) if note.is_file() else None

@@ -1,9 +1,10 @@
-"""Steps: units of work with a content key. What a worker needs to do one is inside it, and picklable."""
+"""Steps: units of work with a content key; all that a worker needs is inside, and picklable."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ class FitWork:
 
 @dataclass(frozen=True, slots=True)
 class PredictWork:
-    """Predict and score a target in all its languages; `fit` is the step that trained, if any did."""
+    """Predict and score a target in all its languages; `fit` is the step that trained, if any."""
 
     backbone: BackboneRef
     recipe: Recipe
@@ -97,7 +98,7 @@ Work = BackboneWork | SourceWork | FitWork | PredictWork
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One unit of work. `needs` are the keys of the steps it builds on; `cost` is in relative units."""
+    """One unit of work. `needs` are the keys of what it builds on; `cost` is in relative units."""
 
     kind: str
     key: str
@@ -112,13 +113,19 @@ class Step:
         return (self.kind, self.key)
 
 
+@cache
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries whose code can change a number."""
+    return {name: version(name) for name in _LIBRARIES}
+
+
 def step_key(kind: str, inputs: Mapping[str, Any], settings: Settings) -> str:
     """SHA-256 over everything that can change the step's result."""
     return digest(
         {
             "kind": kind,
             "version": STEP_VERSIONS[kind],
-            "libraries": {name: version(name) for name in _LIBRARIES},
+            "libraries": library_versions(),
             "numerics": plain(settings.numerics),
             "inputs": plain(inputs),
         }

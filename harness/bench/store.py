@@ -1,4 +1,4 @@
-"""The content-keyed store: an artifact is a folder that one rename makes visible, its hashes verified on reading."""
+"""The content-keyed store: one rename makes an artifact visible, reading verifies its hashes."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Store:
             yield True
 
     def put(self, kind: str, key: str, build: Callable[[Path], None]) -> Path:
-        """Build an artifact in a temporary folder and make it visible by one rename; needs the lock."""
+        """Build an artifact in a temporary folder, show it by one rename; needs the lock."""
         final = self.path(kind, key)
         partial = self.root / "work" / f"partial-{kind}-{key}"
         shutil.rmtree(partial, ignore_errors=True)

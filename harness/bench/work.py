@@ -28,9 +28,10 @@ from harness.bench.steps import (
 from harness.bench.store import Store
 from harness.canonical import canonical_json
 from harness.catalog import Source, Target, Training
-from harness.data import Dataset
+from harness.data import Dataset, TextExample
 from harness.errors import WorkError
 from harness.formats import (
+    BitextRetrieval,
     EncodeOptions,
     Feature,
     Format,
@@ -89,26 +90,31 @@ class Worker:
             if not mine:
                 return False
             if self._store.get(step.kind, step.key, locked=True) is None:
-                do = {
-                    BackboneWork: self._backbone,
-                    SourceWork: self._source,
-                    FitWork: self._fit,
-                    PredictWork: self._predict,
-                }[type(step.work)]
-                self._store.put(step.kind, step.key, partial(self._timed, do, step))
+                self._store.put(step.kind, step.key, partial(self._timed, step))
         return True
 
-    def _timed(self, do: Callable[..., dict[str, Any]], step: Step, folder: Path) -> None:
+    def _timed(self, step: Step, folder: Path) -> None:
         wall, cpu = time.perf_counter(), time.process_time()
         if self.settings.numerics.device != "cpu":
             torch.cuda.reset_peak_memory_stats()
-        costs = do(step, step.work, folder)
+        costs = self._do(step, folder)
         costs |= {
             "wall_seconds": time.perf_counter() - wall,
             "cpu_seconds": time.process_time() - cpu,
             "peak_memory_bytes": self._peak_memory(),
         }
         (folder / "costs.json").write_bytes(canonical_json(costs))
+
+    def _do(self, step: Step, folder: Path) -> dict[str, Any]:
+        match step.work:
+            case BackboneWork():
+                return self._backbone(step, step.work, folder)
+            case SourceWork():
+                return self._source(step, step.work, folder)
+            case FitWork():
+                return self._fit(step, step.work, folder)
+            case PredictWork():
+                return self._predict(step, step.work, folder)
 
     def _peak_memory(self) -> int:
         if self.settings.numerics.device != "cpu":
@@ -122,7 +128,7 @@ class Worker:
         assert work.backbone.pretrain is not None
         result = pretrain_backbone(
             work.backbone.pretrain,
-            texts.examples,
+            [text for text in texts.examples if isinstance(text, TextExample)],
             folder,
             seed=work.backbone.pretrain.seed,
             numerics=self.settings.numerics,
@@ -227,11 +233,14 @@ class Worker:
         total = sum(len(features) for features in encoded.values())
         result = ScoredTarget()
         done = 0
+
+        def report(n: int, _: int) -> None:
+            self.on_progress(done + n, total, None)
+
         for language, features in encoded.items():
             dataset = self.data.test(target, language)
             predictions = self._predictions(
-                assembly, goal, dataset, features, options, tokenizer.pad_token_id,
-                lambda n, _, done=done: self.on_progress(done + n, total, None),
+                assembly, goal, dataset, features, options, tokenizer.pad_token_id, report
             )
             done += len(features)
             result.rows.extend(
@@ -383,7 +392,7 @@ class Worker:
 def target_format(target: Target, depth: int) -> Format[Any]:
     """The target's format; retrieval reads the layer that the target names, for this depth."""
     task_format = get_format(target.format)
-    if task_format.trained:
+    if not isinstance(task_format, BitextRetrieval):
         return task_format
     return task_format.with_options(RetrievalOptions(retrieval_layer(target, depth), "mean"))
 

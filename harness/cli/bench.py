@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from harness.bench import Bench, Cell, Plan, Store, record_path
+from harness.catalog import Contrast
 from harness.cli import stop_code
 from harness.cli.common import (
     data_options,
@@ -82,18 +83,34 @@ def render(
     note = bench.suite.seed_note
     parts = [
         summary_table(
-            records, row_of=rows, rows=rows.order, targets=targets,
+            records,
+            row_of=rows,
+            rows=rows.order,
+            targets=targets,
             seed_note=note,
         )
     ]
     if languages:
         parts += [
-            per_language_table(records, target, row_of=rows, rows=rows.order)
-            for target in targets
+            per_language_table(records, target, row_of=rows, rows=rows.order) for target in targets
         ]
-    if bench.suite.contrasts:
-        parts.append(contrast_table(bench.suite.contrasts, records, seed_note=note))
+    contrasts = _answerable(bench, plan)
+    if contrasts:
+        parts.append(contrast_table(contrasts, records, seed_note=note))
     return "\n".join(parts)
+
+
+def _answerable(bench: Bench, plan: Plan) -> list[Contrast]:
+    """The suite's contrasts that the plan can answer: `--only` may have left a side out."""
+    sides = {
+        (cell.target.name, cell.recipe.name, *([cell.source_set.name] if cell.source_set else []))
+        for cell in plan.cells
+    }
+    return [
+        contrast
+        for contrast in bench.suite.contrasts
+        if {(contrast.target, *contrast.better), (contrast.target, *contrast.worse)} <= sides
+    ]
 
 
 class _Rows:
@@ -122,5 +139,5 @@ def _summary(bench: Bench, plan: Plan, records: list[dict[str, Any]]) -> dict[st
         rows=rows.order,
         targets=list(dict.fromkeys(cell.target.name for cell in plan.cells)),
         seed_note=bench.suite.seed_note,
-        contrasts=bench.suite.contrasts,
+        contrasts=_answerable(bench, plan),
     ) | {"records": [str(record_path(bench.out, cell)) for cell in plan.cells]}

@@ -23,25 +23,60 @@ def machine_options(function: F) -> F:
     """Device, arithmetic, threads, workers, memory and checkpoints."""
     for option in reversed(
         [
-            click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda:N."),
             click.option(
-                "--dtype", default="fp32", show_default=True, type=click.Choice(["fp32", "bf16"]),
+                "--device", default="auto", show_default=True, help="auto, cpu or cuda:N."
+            ),
+            click.option(
+                "--dtype",
+                default="fp32",
+                show_default=True,
+                type=click.Choice(["fp32", "bf16"]),
                 help="Arithmetic of the forward pass; bf16 is slow on CPUs.",
             ),
-            click.option("--tf32/--no-tf32", default=False, show_default=True,
-                         help="Allow TF32 matrix products on GPUs."),
-            click.option("--deterministic/--no-deterministic", default=True, show_default=True,
-                         help="Only deterministic kernels."),
-            click.option("--threads", type=click.IntRange(1), default=None,
-                         help="CPU threads of one worker. [default: 1 with several workers]"),
-            click.option("--workers", type=click.IntRange(0), default=None,
-                         help="Worker processes; 0 runs in this one. [default: cores / threads]"),
-            click.option("--batch-tokens", type=click.IntRange(1), default=16384, show_default=True,
-                         help="Padded tokens of a forward pass; shrinks when memory runs out."),
-            click.option("--checkpoint-seconds", type=float, default=60.0, show_default=True,
-                         help="How often a training writes a checkpoint."),
-            click.option("--checkpoint-steps", type=click.IntRange(1), default=None,
-                         help="Write one every so many optimizer steps as well."),
+            click.option(
+                "--tf32/--no-tf32",
+                default=False,
+                show_default=True,
+                help="Allow TF32 matrix products on GPUs.",
+            ),
+            click.option(
+                "--deterministic/--no-deterministic",
+                default=True,
+                show_default=True,
+                help="Only deterministic kernels.",
+            ),
+            click.option(
+                "--threads",
+                type=click.IntRange(1),
+                default=None,
+                help="CPU threads of one worker. [default: 1 with several workers]",
+            ),
+            click.option(
+                "--workers",
+                type=click.IntRange(0),
+                default=None,
+                help="Worker processes; 0 runs in this one. [default: cores / threads]",
+            ),
+            click.option(
+                "--batch-tokens",
+                type=click.IntRange(1),
+                default=16384,
+                show_default=True,
+                help="Padded tokens of a forward pass; shrinks when memory runs out.",
+            ),
+            click.option(
+                "--checkpoint-seconds",
+                type=float,
+                default=60.0,
+                show_default=True,
+                help="How often a training writes a checkpoint.",
+            ),
+            click.option(
+                "--checkpoint-steps",
+                type=click.IntRange(1),
+                default=None,
+                help="Write one every so many optimizer steps as well.",
+            ),
         ]
     ):
         function = option(function)
@@ -52,13 +87,26 @@ def data_options(function: F) -> F:
     """Where data is, what to do with bad rows, and the user's own catalog."""
     for option in reversed(
         [
-            click.option("--data", "data_folder", type=click.Path(path_type=Path),
-                         help="Folder with the data files."),
-            click.option("--bad-rows", type=click.Choice(["refuse", "skip"]), default="refuse",
-                         show_default=True, help="What a malformed row does."),
-            click.option("--catalog", "catalog_folders", multiple=True,
-                         type=click.Path(path_type=Path),
-                         help="A folder laid out like adapters_cfg/ with more (or other) YAML."),
+            click.option(
+                "--data",
+                "data_folder",
+                type=click.Path(path_type=Path),
+                help="Folder with the data files.",
+            ),
+            click.option(
+                "--bad-rows",
+                type=click.Choice(["refuse", "skip"]),
+                default="refuse",
+                show_default=True,
+                help="What a malformed row does.",
+            ),
+            click.option(
+                "--catalog",
+                "catalog_folders",
+                multiple=True,
+                type=click.Path(path_type=Path),
+                help="A folder laid out like adapters_cfg/ with more (or other) YAML.",
+            ),
         ]
     ):
         function = option(function)
@@ -69,12 +117,22 @@ def suite_options(function: F) -> F:
     """Which part of a suite to run, and where results go."""
     for option in reversed(
         [
-            click.option("--out", type=click.Path(path_type=Path, file_okay=False),
-                         help="Folder of records and store. [default: results/SUITE]"),
-            click.option("--store", type=click.Path(path_type=Path, file_okay=False),
-                         help="Folder of trained artifacts, to share between runs. [default: OUT/store]"),
-            click.option("--only", multiple=True, metavar="KEY=A,B",
-                         help=f"Part of the suite: {', '.join(_ONLY_KEYS)}; may be repeated."),
+            click.option(
+                "--out",
+                type=click.Path(path_type=Path, file_okay=False),
+                help="Folder of records and store. [default: results/SUITE]",
+            ),
+            click.option(
+                "--store",
+                type=click.Path(path_type=Path, file_okay=False),
+                help="Folder of trained artifacts, to share between runs. [default: OUT/store]",
+            ),
+            click.option(
+                "--only",
+                multiple=True,
+                metavar="KEY=A,B",
+                help=f"Part of the suite: {', '.join(_ONLY_KEYS)}; may be repeated.",
+            ),
             click.option("--seeds", metavar="1,2,3", help="Seeds instead of the suite's."),
             click.option("--backbone", help="Catalog name, local folder, or hub id@revision."),
         ]
@@ -90,7 +148,8 @@ def load_catalog(folders: tuple[Path, ...]) -> Catalog:
 
 def make_settings(options: dict[str, Any], store: Path) -> tuple[Settings, int]:
     """Settings and number of workers from the machine and data options."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if allowed else os.cpu_count() or 1
     numerics = resolve_numerics(
         options["device"],
         options["dtype"],
@@ -142,7 +201,8 @@ def parse_only(values: tuple[str, ...]) -> dict[str, list[str]]:
     for value in values:
         key, equals, names = value.partition("=")
         if not equals or key not in _ONLY_KEYS or not names:
-            raise InputError(f"--only: '{value}'; write KEY=A,B with KEY one of {', '.join(_ONLY_KEYS)}")
+            keys = ", ".join(_ONLY_KEYS)
+            raise InputError(f"--only: '{value}'; write KEY=A,B with KEY one of {keys}")
         only.setdefault(key, []).extend(names.split(","))
     return only
 

@@ -20,9 +20,13 @@ _suite = click.option("--suite", "suites", multiple=True, metavar="NAME",
                       help="Only what this suite reads; may be repeated.")  # fmt: skip
 _data = click.option("--data", "root", type=click.Path(path_type=Path),
                      help="Folder with the data files.")  # fmt: skip
-_catalog = click.option("--catalog", "catalog_folders", multiple=True,
-                        type=click.Path(path_type=Path),
-                        help="A folder laid out like adapters_cfg/ with more (or other) YAML.")
+_catalog = click.option(
+    "--catalog",
+    "catalog_folders",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A folder laid out like adapters_cfg/ with more (or other) YAML.",
+)
 _UNDEFINED = "–"
 _NOT_ROWS = ("answers_dropped", "blank_tokens_dropped", "overlap_dropped")
 _LEGEND = """examples: as used, without what overlaps

@@ -20,18 +20,35 @@ _UNDEFINED = "–"
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--target", "targets", multiple=True, required=True, metavar="NAME",
-              help="A target to score; may be repeated.")
-@click.option("--suite", default="default", show_default=True,
-              help="The suite whose definition of low-resource is used.")
-@click.option("--backbone",
-              help="Catalog name, local folder, or hub id@revision. [default: the model's own]")
-@click.option("--store", type=click.Path(path_type=Path, file_okay=False),
-              help="Where a backbone that was pretrained here lies. "
-              "[default: the store that FOLDER is in, else results/SUITE/store]")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    required=True,
+    metavar="NAME",
+    help="A target to score; may be repeated.",
+)
+@click.option(
+    "--suite",
+    default="default",
+    show_default=True,
+    help="The suite whose definition of low-resource is used.",
+)
+@click.option(
+    "--backbone", help="Catalog name, local folder, or hub id@revision. [default: the model's own]"
+)
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where a backbone that was pretrained here lies. "
+    "[default: the store that FOLDER is in, else results/SUITE/store]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the scores as JSON.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False),
-              help="Also write that JSON to this file.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write that JSON to this file.",
+)
 @data_options
 @machine_options
 def command(

@@ -42,16 +42,15 @@ def command(suite: str, as_json: bool, show_steps: bool, **options: Any) -> None
     if show_steps:
         click.echo(_every_step(plan, done, seconds))
     source = "measured on the steps that are done" if measured else "not measured on this machine"
+    todo = len(plan.steps) - len(done)
     click.echo(
-        f"{len(plan.cells)} results; {len(plan.steps) - len(done)} of {len(plan.steps)} steps to do, "
-        f"about {duration(left)} of one worker, {duration(left / max(1, workers))} with {workers} "
+        f"{len(plan.cells)} results; {todo} of {len(plan.steps)} steps to do, about "
+        f"{duration(left)} of one worker, {duration(left / max(1, workers))} with {workers} "
         f"(speed {source})"
     )
 
 
-def _by_kind(
-    plan: Plan, done: set[tuple[str, str]], seconds: dict[tuple[str, str], float]
-) -> str:
+def _by_kind(plan: Plan, done: set[tuple[str, str]], seconds: dict[tuple[str, str], float]) -> str:
     rows = []
     for kind in dict.fromkeys(step.kind for step in plan.steps.values()):
         steps = [step for step in plan.steps.values() if step.kind == kind]

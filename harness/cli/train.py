@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 import shutil
 from pathlib import Path
 from typing import Any
 
 import click
 
-from harness.bench import LocalExecutor, SourceWork, Store, plan_source
+from harness.bench import Bench, LocalExecutor, SourceWork, Store, plan_source
+from harness.catalog import Backbone, Source
 from harness.cli.common import (
     data_options,
     machine_options,
@@ -21,23 +24,35 @@ from harness.errors import InputError, WorkError
 
 @click.command()
 @click.argument("source")
-@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False),
-              help="Folder for adapter and head; must not exist yet.")
-@click.option("--suite", default="default", show_default=True,
-              help="The suite whose scored rows are kept out of training, and whose backbone is used.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for adapter and head; must not exist yet.",
+)
+@click.option(
+    "--suite",
+    default="default",
+    show_default=True,
+    help="The suite whose scored rows are kept out of training, and whose backbone is used.",
+)
 @click.option("--setting", default=None, help="Hyper-parameters. [default: the suite's first]")
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(0))
-@click.option("--store", type=click.Path(path_type=Path, file_okay=False),
-              help="Folder of trained artifacts. [default: results/SUITE/store]")
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of trained artifacts. [default: results/SUITE/store]",
+)
 @click.option("--backbone", help="Catalog name, local folder, or hub id@revision.")
 @data_options
 @machine_options
 def command(
     source: str, out: Path, suite: str, setting: str | None, seed: int, **options: Any
 ) -> None:
-    """Train the adapter of SOURCE (e.g. nli.A0) on the frozen backbone.
+    """Train the adapter of SOURCE (e.g. nli.A0) on the frozen backbone, with its head.
 
-    Load the result with `model.load_adapter(OUT/adapters/NAME, use_safetensors=True)`.
+    The `adapters` library loads the result with `model.load_adapter("OUT/adapters/NAME",
+    use_safetensors=True)`, where NAME is SOURCE with _ for dots; `xstilts evaluate OUT` scores it.
     """
     show_library_warnings()
     if out.exists():
@@ -46,24 +61,57 @@ def command(
     bench, workers = make_bench(suite, options)
     spec = bench.catalog.source(source)
     backbone = bench.selection.backbone or bench.catalog.backbone(bench.suite.backbones[0])
-    plan = plan_source(
-        spec, backbone, bench.data, bench.settings, setting or bench.suite.settings[0], seed
-    )
+    setting = setting or bench.suite.settings[0]
+    _check(bench, spec, backbone, setting)
+    plan = plan_source(spec, backbone, bench.data, bench.settings, setting, seed)
     store = Store(bench.settings.store)
     done = plan.done(store)
     missing = sum(step.cost for step_id, step in plan.steps.items() if step_id not in done)
     progress = TerminalProgress(plan, len(done), missing)
     try:
         store.create()
-        LocalExecutor(bench.settings, bench.data, workers, progress).run(plan)
+        # Its steps follow each other: a second worker would only wait.
+        LocalExecutor(bench.settings, bench.data, min(workers, 1), progress).run(plan)
         step = next(s for s in plan.steps.values() if isinstance(s.work, SourceWork))
         artifact = store.get(step.kind, step.key)
         if artifact is None:
             raise WorkError(f"store: {step.label} is damaged; run the same command again")
-        shutil.copytree(artifact / "trained", out)
-        shutil.copy(artifact / "training.json", out / "training.json")
+        training = json.loads((artifact / "training.json").read_bytes())
+        _copy(artifact, out)
     except OSError as error:
         raise WorkError(f"{error.filename or out}: {error.strerror or error}") from error
     finally:
         progress.close()
-    click.echo(f"{source}: adapter and head in {out}")
+    best = "" if training["best_score"] is None else f" (dev score {training['best_score']:.1f})"
+    click.echo(f"{source}: adapter and head in {out}{best}")
+
+
+def _check(bench: Bench, source: Source, backbone: Backbone, setting: str) -> None:
+    """InputError for what would train without complaint, and be wrong."""
+    catalog, suite = bench.catalog, bench.suite
+    if source.world == suite.needs_data:
+        fitting = [name for name, one in catalog.suites.items() if one.needs_data != source.world]
+        raise InputError(
+            f"--suite: '{suite.name}' scores other data than source '{source.name}' comes from, so "
+            f"its scored rows cannot be kept out; allowed: {', '.join(sorted(fitting))}"
+        )
+    if backbone.world and not source.world:
+        raise InputError(
+            f"--backbone: '{backbone.name}' knows the world's languages only, not "
+            f"'{source.language}' of source '{source.name}'; choose another"
+        )
+    known = {*suite.settings, *source.settings}
+    known |= {name for target in catalog.targets.values() for name in target.settings}
+    if setting not in known:
+        raise InputError(f"--setting: '{setting}' is unknown; known: {', '.join(sorted(known))}")
+
+
+def _copy(artifact: Path, out: Path) -> None:
+    """The trained model as `out`, which appears whole or not at all."""
+    temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        shutil.copytree(artifact / "trained", temporary)
+        shutil.copy(artifact / "training.json", temporary / "training.json")
+        temporary.rename(out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

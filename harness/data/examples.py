@@ -1,4 +1,5 @@
-"""Typed examples, one frozen dataclass per format: what every reader yields and every format takes."""
+"""Typed examples, one frozen dataclass per format: what every reader yields and every format
+takes."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What all examples have. `group` names the parallel row or article that it shares with others."""
+    """What all examples have. `group` names the parallel row or article that it shares with
+    others."""
 
     id: str
     language: str
@@ -41,7 +43,8 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class SpanExample(Example):
-    """A question on a context; `answers` empty means unanswerable if `answerable` is False, withheld if True."""
+    """A question on a context; `answers` empty means unanswerable if `answerable` is False,
+    withheld if True."""
 
     question: str
     context: str

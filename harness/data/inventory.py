@@ -129,7 +129,7 @@ def _read(split: Split, context: DataContext) -> Finding:
         problem = str(error)
     if context.bad_rows == "skip":
         return Finding(split, problem=problem)
-    lenient = DataContext(context.root, "skip", context.language_iso3)
+    lenient = replace(context, bad_rows="skip", _cache={})
     try:
         return Finding(split, split.read(lenient), problem=problem)
     except InputError:

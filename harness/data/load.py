@@ -41,11 +41,13 @@ _WITHOUT_FILES = ("world",)
 
 @dataclass(frozen=True, slots=True)
 class DataContext:
-    """Where data lies, what a structural error does (refuse or skip), three-letter codes."""
+    """Where data lies, what a structural error does (refuse or skip), three-letter codes, the
+    world."""
 
     root: Path | None = None
     bad_rows: str = "refuse"
     language_iso3: Mapping[str, str] = field(default_factory=dict)
+    world_seed: int | None = None  # the world of a backbone made for another one than the shipped
     _cache: dict[str, Dataset] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -144,12 +146,19 @@ def _read(
         files=resolve_files(spec, language, context),
         language=language,
         labels=labels,
-        options=_filled(spec.options, _filler(language, context)),
+        options=_options(spec, language, context),
         report=report,
         root=context.root,
     )
     examples = list(READERS[spec.reader](request))
     return examples if spec.part is None else select_part(examples, spec.part)
+
+
+def _options(spec: SplitSpec, language: str, context: DataContext) -> Mapping[str, Any]:
+    filled: Mapping[str, Any] = _filled(spec.options, _filler(language, context))
+    if spec.reader == "world" and context.world_seed is not None:
+        return {**filled, "world_seed": context.world_seed}
+    return filled
 
 
 def _needs_no_files(spec: SplitSpec) -> bool:

@@ -57,7 +57,8 @@ class MultipleChoice(Format[ChoiceExample]):
         return features
 
     def add_head(self, model: XLMRobertaAdapterModel, name: str, labels: Sequence[str]) -> None:
-        """A two-layer head that scores a choice; `labels` names the choices in training."""
+        """A two-layer head that scores a choice; how many there are, it learns from training
+        batches."""
         model.add_multiple_choice_head(
             name, num_choices=len(labels), layers=2, id2label=dict(enumerate(labels))
         )
@@ -69,16 +70,17 @@ class MultipleChoice(Format[ChoiceExample]):
         import torch  # noqa: PLC0415
 
         config = model.heads[head].config
+        counts = [len(feature.rows) for feature in batch.features]
         num_choices = config["num_choices"]
-        config["num_choices"] = (
-            1  # the library's head reshapes to [-1, num_choices]: one score per row
-        )
+        if model.training:  # a saved head says how many choices it was trained on, at most
+            num_choices = max(num_choices, *counts)
+        # The library's head reshapes to [-1, num_choices]; with 1 it gives one score per row.
+        config["num_choices"] = 1
         try:
             output = model(batch.input_ids, attention_mask=batch.attention_mask, head=head)
         finally:
             config["num_choices"] = num_choices
         scores = output.logits.flatten()
-        counts = [len(feature.rows) for feature in batch.features]
         logits = torch.nn.utils.rnn.pad_sequence(
             list(scores.split(counts)), batch_first=True, padding_value=float("-inf")
         )

@@ -1,4 +1,5 @@
-"""A backbone with adapters, fusion and heads: building one, naming what is trained, saving and restoring."""
+"""A backbone with adapters, fusion and heads: building one, naming what is trained, saving and
+restoring."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ class Assembly:
         self.model.set_active_adapters(_composition(active))
 
     def train_groups(self, groups: dict[str, list[str]]) -> None:
-        """Freeze everything but the named adapters, fusions, heads (and the backbone if it is a group)."""
+        """Freeze everything but the named adapters, fusions, heads (and the backbone if it is a
+        group)."""
         self.trained = groups
         for _, parameter in self.model.named_parameters():
             parameter.requires_grad_(False)
@@ -130,12 +132,15 @@ class Assembly:
 
 
 def load_assembly(base: XLMRobertaAdapterModel, folder: Path) -> Assembly:
-    """The assembly that `Assembly.save` wrote, on a copy of its backbone; nothing in it is trained."""
+    """The assembly that `Assembly.save` wrote, on a copy of its backbone; nothing in it is
+    trained."""
     try:
         composition = json.loads((folder / COMPOSITION).read_bytes())
         active, fusions, heads = (composition[k] for k in ("active", "fusions", "heads"))
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{folder / COMPOSITION}: missing or unreadable; is this a model?") from error
+        raise InputError(
+            f"{folder / COMPOSITION}: missing or unreadable; is this a model?"
+        ) from error
     full = folder / "backbone"
     assembly = Assembly(fork_backbone(base, share=not full.is_dir()))
     for name in adapter_names(active):
@@ -155,7 +160,8 @@ def load_assembly(base: XLMRobertaAdapterModel, folder: Path) -> Assembly:
 
 
 def add_adapter(model: XLMRobertaAdapterModel, name: str, reduction_factor: int) -> None:
-    """Add a new sequential bottleneck adapter (Pfeiffer et al. 2021), bottleneck = d / reduction factor."""
+    """Add a new sequential bottleneck adapter (Pfeiffer et al. 2021), bottleneck = d / reduction
+    factor."""
     model.add_adapter(name, config=SeqBnConfig(reduction_factor=reduction_factor))
 
 

@@ -48,7 +48,8 @@ class BackboneFiles:
 
 
 def locate_backbone(spec: Backbone) -> BackboneFiles:
-    """Find (or fetch, for a hub id) the files of a backbone that exists; not for kind `pretrain`."""
+    """Find (or fetch, for a hub id) the files of a backbone that exists; not for kind
+    `pretrain`."""
     if spec.kind == "builtin":
         folder = Path(harness.__file__).parent / str(spec.path)
     elif spec.kind == "folder":
@@ -61,7 +62,8 @@ def locate_backbone(spec: Backbone) -> BackboneFiles:
 
 
 def backbone_from_argument(text: str) -> Backbone:
-    """A backbone named on the command line that is not in the catalog: a folder, or `id@revision`."""
+    """A backbone named on the command line that is not in the catalog: a folder, or
+    `id@revision`."""
     if Path(text).is_dir():
         path = Path(text).resolve()
         return Backbone(path.name, f"local folder {path.name}", "folder", path=str(path))
@@ -70,14 +72,17 @@ def backbone_from_argument(text: str) -> Backbone:
         name = hub.split("/")[1]
         return Backbone(name, f"{hub} from the hub", "hub", hub=hub, revision=revision)
     raise InputError(
-        f"--backbone: '{text}' is no catalog name and no folder; for the hub write namespace/name@revision"
+        f"--backbone: '{text}' is no catalog name and no folder; "
+        "for the hub write namespace/name@revision"
     )
 
 
 def check_backbone(folder: Path) -> str:
     """The content digest of a backbone folder; InputError if it is not an XLM-R-shaped model."""
     if not (folder / "config.json").is_file():
-        raise InputError(f"{folder}: no config.json; a backbone folder is what save_pretrained writes")
+        raise InputError(
+            f"{folder}: no config.json; a backbone folder is what save_pretrained writes"
+        )
     try:
         config = json.loads((folder / "config.json").read_bytes())
     except (OSError, ValueError) as error:
@@ -107,7 +112,8 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         tokenizer = AutoTokenizer.from_pretrained(str(folder))
     except Exception as error:  # whatever the library's fallbacks for damaged files run into
         raise InputError(
-            f"{folder}: the tokenizer cannot be loaded ({_first_line(error)}); is tokenizer.json whole?"
+            f"{folder}: the tokenizer cannot be loaded ({_first_line(error)}); "
+            "is tokenizer.json whole?"
         ) from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise InputError(f"{folder}: the tokenizer has no fast form, which offsets and words need")
@@ -137,7 +143,8 @@ def load_backbone(files: BackboneFiles, device: torch.device) -> XLMRobertaAdapt
 
 
 class _NoPooler(torch.nn.Module):
-    """Stands where the library expects a pooler; no head here uses one, and not all checkpoints do."""
+    """Stands where the library expects a pooler; no head here uses one, and not all checkpoints
+    do."""
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """The hidden state of `<s>`: [B, L, d] -> [B, d]."""
@@ -156,7 +163,8 @@ def silence_libraries() -> None:
 
 
 def fork_backbone(base: XLMRobertaAdapterModel, *, share: bool) -> XLMRobertaAdapterModel:
-    """A copy to hang adapters on; with `share` the frozen tensors are the base's own, not copied."""
+    """A copy to hang adapters on; with `share` the frozen tensors are the base's own, not
+    copied."""
     memo: dict[int, object] = {}
     if share:
         memo |= {id(tensor): tensor for tensor in base.parameters()}
@@ -188,7 +196,7 @@ def _hub_snapshot(spec: Backbone) -> Path:
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise WorkError(
             f"backbone '{spec.name}': {spec.hub}@{spec.revision} is neither in the local hub cache "
-            f"nor could it be fetched ({_first_line(error)}); fetch it where there is a network, or "
+            f"nor could it be fetched ({_first_line(error)}); fetch it with a network, or "
             "pass --backbone FOLDER"
         ) from error
     return folder

@@ -1,4 +1,5 @@
-"""Device, precision, threads and determinism: everything about arithmetic that can change a number."""
+"""Device, precision, threads and determinism: everything about arithmetic that can change a
+number."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True, slots=True)
 class Numerics:
-    """A resolved choice (`device` is cpu or cuda:N, never auto); it stands in keys and signatures."""
+    """A resolved choice (`device` is cpu or cuda:N, never auto); it stands in keys and
+    signatures."""
 
     device: str = "cpu"
     dtype: str = "fp32"
@@ -33,7 +35,8 @@ class Numerics:
         torch.backends.cuda.matmul.allow_tf32 = self.tf32
         torch.backends.cudnn.allow_tf32 = self.tf32
         if self.device != "cpu" and self.deterministic:
-            # cuBLAS reads this once, at its first call; warn_only would hide what is not reproducible
+            # cuBLAS reads this once, at its first call; warn_only would hide what is not
+            # reproducible
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(self.deterministic)
 

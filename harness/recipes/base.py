@@ -1,4 +1,5 @@
-"""What a recipe is: which sources it takes, what it trains for a target, and the model it assembles."""
+"""What a recipe is: which sources it takes, what it trains for a target, and the model it
+assembles."""
 
 from __future__ import annotations
 
@@ -46,8 +47,8 @@ class Goal:
 class Recipe(ABC):
     """A way to make a model for a target out of source adapters.
 
-    `fit` says what is trained: `target` (on the target's English data), `mixture` (on the sources' own
-    data, for targets without training data) or None (nothing).
+    `fit` says what is trained: `target` (on the target's English data), `mixture` (on the
+    sources' own data, for targets without training data) or None (nothing).
     """
 
     kind: ClassVar[str]
@@ -68,7 +69,8 @@ class Recipe(ABC):
         sources: Sequence[TrainedSource],
         reduction_factor: int,
     ) -> Assembly:
-        """A model with everything added, the right things active and trainable; `base` is untouched."""
+        """A model with everything added, the right things active and trainable; `base` is
+        untouched."""
         torch.manual_seed(goal.seed)
         assembly = Assembly(fork_backbone(base, share=not self.full))
         for source in sources:
@@ -98,5 +100,5 @@ class Recipe(ABC):
 def add_target(assembly: Assembly, goal: Goal, reduction_factor: int) -> None:
     """Add the target's own adapter and head, initialised from the goal's seed."""
     torch.manual_seed(goal.seed)
-    add_adapter(assembly.model, goal.name, reduction_factor)
     goal.format.add_head(assembly.model, goal.name, goal.labels)
+    add_adapter(assembly.model, goal.name, reduction_factor)

@@ -1,4 +1,5 @@
-"""`direct`: the target's own adapter and head, no source; the bare backbone for untrained targets."""
+"""`direct`: the target's own adapter and head, no source; the bare backbone for untrained
+targets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""`fuse`: AdapterFusion over frozen source adapters, the target's own adapter on top (Pfeiffer et al. 2021)."""
+"""`fuse`: AdapterFusion over frozen source adapters, the target's own adapter on top (Pfeiffer et
+al. 2021)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: tensors in safetensors, the rest in JSON, the newest whole one wins."""
+"""Checkpoints of a training: safetensors, the rest in JSON; the newest whole one is used."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Checkpointer:
-    """Writes a checkpoint every `every_steps` steps or `every_seconds` seconds, whichever is given."""
+    """Writes a checkpoint every `every_steps` steps or `every_seconds` seconds, as given."""
 
     folder: Path
     every_seconds: float | None = 60.0

@@ -47,7 +47,8 @@ class Progress:
 
 @dataclass(slots=True)
 class TrainResult:
-    """What a training did. `history` holds [step, dev score] of every evaluation; `tokens` are padded."""
+    """What a training did. `history` holds [step, dev score] of every evaluation; `tokens` are
+    padded."""
 
     steps: int = 0
     planned_steps: int = 0
@@ -65,7 +66,7 @@ class Trainer:
     """Trains the trainable groups of an assembly on one or several tasks (a batch has one task).
 
     `evaluate` gives the dev score (higher is better); None trains to the end without selection.
-    `micro_tokens` bounds the padded tokens of one forward pass; it shrinks when memory runs out, and
+    `micro_tokens` bounds the padded tokens of a forward pass; it shrinks when memory runs out, and
     gradients stay those of the whole batch because losses are summed and divided by its weight.
     """
 
@@ -82,12 +83,11 @@ class Trainer:
     should_stop: Callable[[], bool] = lambda: False
 
     def run(self) -> TrainResult:
-        """Train, continuing from a checkpoint if there is one; ends with the best weights in place."""
+        """Train, continuing from a checkpoint if there is one; ends with the best weights in
+        place."""
         schedule = self._schedule()
         evaluations = self._evaluation_steps(len(schedule))
-        optimizer = GroupedAdamW(
-            self.assembly, self.training, fused=self.numerics.device == "cpu"
-        )
+        optimizer = GroupedAdamW(self.assembly, self.training, fused=self.numerics.device == "cpu")
         result = TrainResult(planned_steps=len(schedule))
         best: dict[str, torch.Tensor] | None = None
         torch.manual_seed(_number(self.seed))
@@ -120,7 +120,8 @@ class Trainer:
         return result
 
     def _schedule(self) -> list[tuple[int, list[int]]]:
-        """(task, feature indices) of every optimizer step; epochs repeat until `min_steps` is reached."""
+        """(task, feature indices) of every optimizer step; epochs repeat until `min_steps` is
+        reached."""
         for task in self.tasks:
             if not task.features:
                 raise InputError(f"{task.head}: nothing to train on; check its training rows")
@@ -183,7 +184,7 @@ class Trainer:
             with self.numerics.autocast():
                 logits = task.format.forward(self.assembly.model, task.head, batch)
                 loss, _ = task.format.loss(logits, batch)
-            (loss / weight).backward()
+            torch.autograd.backward(loss / weight)
             total += loss.item()
             tokens += batch.input_ids.numel()
         if "fusion" in self.assembly.trained:
@@ -199,7 +200,8 @@ class Trainer:
         return total / weight, tokens
 
     def _micro_batches(self, features: list[Feature]) -> list[list[Feature]]:
-        """Consecutive parts of a batch (sorted by length) of at most `micro_tokens` padded tokens."""
+        """Consecutive parts of a batch (sorted by length) of at most `micro_tokens` padded
+        tokens."""
         parts: list[list[Feature]] = []
         rows = longest = 0
         for feature in features:
@@ -215,7 +217,7 @@ class Trainer:
         largest = max(padded_tokens(part) for part in parts)
         if all(len(part) == 1 for part in parts):
             raise WorkError(
-                f"out of memory on {self.numerics.device} with a single example of {largest} tokens; "
+                f"out of memory on {self.numerics.device} with one example of {largest} tokens; "
                 "use a smaller max_length or a device with more memory"
             )
         if self.numerics.device != "cpu":
@@ -261,7 +263,8 @@ class Trainer:
         tensors: dict[str, torch.Tensor],
         state: dict[str, Any],
     ) -> tuple[TrainResult, dict[str, torch.Tensor] | None]:
-        """Put weights, optimizer and random state back; returns the state and the best weights so far."""
+        """Put weights, optimizer and random state back; returns the state and the best weights so
+        far."""
         parts: dict[str, dict[str, torch.Tensor]] = {}
         for name, tensor in tensors.items():
             part, rest = name.split("/", 1)

@@ -1,4 +1,5 @@
-"""AdamW over the trained groups of an assembly, its linear schedule, and its state as plain tensors."""
+"""AdamW over the trained groups of an assembly, its linear schedule, and its state as plain
+tensors."""
 
 from __future__ import annotations
 
@@ -54,7 +55,8 @@ class GroupedAdamW:
                 continue
             state = {}
             for field in _STATE:
-                # The step count stays on the CPU unless the fused kernel wants it beside the weights.
+                # The step count stays on the CPU unless the fused kernel wants it beside the
+                # weights.
                 device = "cpu" if field == "step" and not self._fused else parameter.device
                 state[field] = tensors[f"{field}/{name}"].to(device, copy=True)
             self._optimizer.state[parameter] = state

@@ -27,7 +27,8 @@ def predict(
     batch_tokens: int,
     on_batch: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Logits]:
-    """Logits of each feature, in their order, without padding; on memory shortage batches shrink."""
+    """Logits of each feature, in their order, without padding; on memory shortage batches
+    shrink."""
     logits: list[Logits | None] = [None] * len(features)
     model = assembly.model.eval()
     pending = sorted_batches(features, batch_tokens)

@@ -39,7 +39,8 @@ def pretrain_backbone(
     on_step: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> TrainResult:
-    """Train tokenizer and encoder on `texts` and write both to `folder` (save_pretrained layout)."""
+    """Train tokenizer and encoder on `texts` and write both to `folder` (save_pretrained
+    layout)."""
     tokenizer = train_tokenizer(texts, spec.vocabulary, spec.max_positions)
     tokenizer.save_pretrained(str(folder))
     torch.manual_seed(seed)
@@ -86,7 +87,8 @@ def train_tokenizer(
 ) -> PreTrainedTokenizerFast:
     """A BPE tokenizer with XLM-R's special tokens, ids and pair template.
 
-    XLM-R's own is a Unigram model, but training one in `tokenizers` gives another result on each run.
+    XLM-R's own is a Unigram model, but training one in `tokenizers` gives another result on each
+    run.
     """
     if not texts:
         raise InputError("no text to train a tokenizer on; check the backbone's texts")

@@ -1,4 +1,4 @@
-"""Bad files and wrong arguments: one line that says what and where, exit code 2, nothing written."""
+"""Bad files and wrong arguments: one line of what and where, exit code 2, nothing written."""
 
 from __future__ import annotations
 
@@ -137,7 +137,11 @@ def test_the_good_files_are_read(own: Runner, data: Path, tmp_path: Path) -> Non
 
 def put(raw: bytes) -> Callable[[Path], None]:
     """Replaces a file."""
-    return lambda path: None if path.write_bytes(raw) else None
+
+    def change(path: Path) -> None:
+        path.write_bytes(raw)
+
+    return change
 
 
 def replace(old: str, new: str) -> Callable[[Path], None]:
@@ -161,7 +165,9 @@ SPOILED = {
     "pairs, two columns": (
         "pairs/test-sw.tsv", replace("\thypothesis 2", ""), ["line 3", "2 columns"]
     ),
-    "pairs, four columns": ("pairs/test-sw.tsv", replace("dhana 4", "a\tb"), ["line 5", "4 columns"]),
+    "pairs, four columns": (
+        "pairs/test-sw.tsv", replace("dhana 4", "a\tb"), ["line 5", "4 columns"]
+    ),
     "pairs, label": (
         "pairs/test-sw.tsv", replace("\tc\n", "\tneutrall\n"), ["line 3", "'neutrall'", "a, b, c"]
     ),
@@ -177,7 +183,9 @@ SPOILED = {
     "qa, invalid JSON": ("qa/test-en.json", replace("]}]}]}", "]}]"), ["line 1", "invalid JSON"]),
     "qa, other JSON": ("qa/test-en.json", put(b"[1, 2]"), []),
     "qa, UTF-16": ("qa/test-sw.json", put("{}".encode("utf-16")), ["not UTF-8"]),
-    "choices, JSON": ("choices/test-sw.jsonl", replace('"label"', "label"), ["line 1", "invalid JSON"]),
+    "choices, JSON": (
+        "choices/test-sw.jsonl", replace('"label"', "label"), ["line 1", "invalid JSON"]
+    ),
     "choices, label": ("choices/test-en.jsonl", replace(": 1", ": 7"), ["line 1", "'7'", "0 to 1"]),
     "choices, field": ("choices/train.jsonl", replace("choices", "options"), ["line 1", "choices"]),
     "choices, one": ("choices/train.jsonl", replace(', "c"', ""), ["line 1", "1 choice"]),

@@ -1,4 +1,4 @@
-"""Files of a store that were changed, cut or lost: noticed, said, made again, the same as before."""
+"""Files of a store that were changed, cut or lost: noticed, said, made again, as before."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_damaged_file_is_made_again(
 ) -> None:  # fmt: skip
     path = one_file(copy, kind, name)
     damage(path)
-    what = "its manifest" if name == "manifest.json" else str(path).split("/", 1)[1][-12:]
+    what = "its manifest" if name == "manifest.json" else f"{path.name} "
     repair(tiny, copy, finished, f"store: {kind} ", what, "set aside and made again")
 
 
@@ -187,9 +187,7 @@ def test_everything_damaged_at_once_is_made_again(
     copy.assert_equal(finished)
 
 
-def test_a_damaged_record_is_written_again(
-    tiny: Runner, copy: Results, finished: Results
-) -> None:
+def test_a_damaged_record_is_written_again(tiny: Runner, copy: Results, finished: Results) -> None:
     flipped, gone = sorted((copy.out / "records").iterdir())
     flip(flipped)
     delete(gone)
@@ -214,9 +212,7 @@ def test_plan_tells_damage_but_does_not_touch_it(tiny: Runner, copy: Results) ->
 
 
 @pytest.fixture(scope="session")
-def stopped(
-    tiny: Runner, tmp_path_factory: pytest.TempPathFactory
-) -> Results:
+def stopped(tiny: Runner, tmp_path_factory: pytest.TempPathFactory) -> Results:
     """A run that was stopped in the first training, after its checkpoint at step 12."""
     from harness.train import Trainer
 
@@ -265,7 +261,7 @@ def test_a_damaged_checkpoint_is_not_used(
 def test_a_changed_number_in_a_checkpoint_is_noticed(
     tiny: Runner, stopped: Results, finished: Results, tmp_path: Path
 ) -> None:
-    """The best score so far, say, decides which weights are kept: still valid JSON, but not used."""
+    """The best score so far decides which weights are kept: it is valid JSON, but not used."""
     results = Results(Path(shutil.copytree(stopped.out, tmp_path / "copy")))
     path = next(results.store.glob("work/*/step-*/state.json"))
     raw = path.read_bytes()

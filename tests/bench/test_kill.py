@@ -33,7 +33,7 @@ class Killer:
         self.kills = 0
 
     def kill(self, workers: int, moment: Callable[[Running], bool]) -> None:
-        """Start a run and SIGKILL its first process at a moment; its workers must go by themselves."""
+        """Start a run and SIGKILL its first process at a moment; its workers must go too."""
         with running(self.runner, self.results.out, *OFTEN, workers=workers) as run:
             if moment(run):
                 self.with_checkpoint += bool(self.results.checkpoints())
@@ -54,7 +54,7 @@ class Killer:
             self.said += run.err
 
     def in_training(self, run: Running) -> bool:
-        """Wait until a training has written a checkpoint that was not there, and a little longer."""
+        """Wait until a training has written a checkpoint that is new, and a little longer."""
         before = self.results.checkpoints()
         if not run.until(lambda: self.results.checkpoints().items() - before.items()):
             return False
@@ -126,8 +126,7 @@ def test_a_run_that_is_told_to_stop_leaves_a_checkpoint_and_goes_on(
             stop(run)
             assert run.end() == code, run.err
             assert run.err.endswith(
-                "xstilts: stopped; what is finished is kept. "
-                "Run the same command again to go on.\n"
+                "xstilts: stopped; what is finished is kept. Run the same command again to go on.\n"
             )
             assert "Traceback" not in run.err
             assert not [one for one in children if one.is_running()]

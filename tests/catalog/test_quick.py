@@ -27,7 +27,7 @@ DOCUMENTS = [
 ] + [("languages", read_yaml(default_directory() / "languages.yaml"))]
 VALUES: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, 0, -1, 1, 2.0, 0.5, 1e9, "", "x", "en", "a,b", "../x", [], ["x"], ["x", "x"], {}]
-)
+).map(copy.deepcopy)  # a document is changed in place: one list must not stand in two of them
 
 
 @pytest.mark.parametrize("kind", [*KINDS.values(), "languages"])

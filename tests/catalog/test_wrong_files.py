@@ -146,7 +146,12 @@ WRONG = [
     (S, "labels: [no, yes]", "labels: [no]", ["labels: got 1", "at least 2"]),
     (S, "format: pair_classification", "format: pairs", ["format: got 'pairs'", "span_qa"]),
     (S, "format: pair_classification", "format: taging", ["did you mean 'tagging'?"]),
-    (S, "format: pair_classification", "format: span_qa", ["labels: got no, yes", "no labels"]),
+    (
+        S,
+        "format: pair_classification",
+        "format: span_qa",
+        ["labels: got no, yes", "none, or [answerable, unanswerable]"],
+    ),
     (S, "format: pair_classification", "format: bitext_retrieval", ["format", "trained"]),
     (S, "batch_size: 32", "warmup: 0", ["training: got neither", "exactly one"]),
     (

@@ -1,4 +1,4 @@
-"""`xstilts evaluate`: the scores of a fit's model are those of its record; wrong models are refused."""
+"""`xstilts evaluate`: a fit scores as its record says; wrong models are refused in one line."""
 
 from __future__ import annotations
 

@@ -219,8 +219,7 @@ def test_a_hub_backbone_is_its_revision_in_the_local_cache(tmp_path: Path) -> No
     arguments = [f"acme/tiny@{name}" for name in (first, second, "main", missing)]
     done = subprocess.run(
         [sys.executable, "-c", _HUB_SCRIPT, *arguments, "acme/other@main", "-x/y-@main"],
-        env=os.environ
-        | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)},
+        env=os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=True,

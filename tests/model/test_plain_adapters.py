@@ -1,4 +1,4 @@
-"""What harness saves, users of plain `adapters` and `transformers` load, and get the same numbers."""
+"""What harness saves loads in plain `adapters` and `transformers`, and gives the same numbers."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Case:
     @property
     def plain(self) -> dict[str, torch.Tensor]:
         """What the plain libraries give."""
-        return load_file(self.folder / "plain.safetensors")
+        return dict(load_file(self.folder / "plain.safetensors"))
 
 
 def goal_of(task: str, name: str) -> Goal:
@@ -138,9 +138,7 @@ def features_of(task: str, goal: Goal, language: str, split: Any, count: int) ->
 
 def train(assembly: Assembly, tasks: list[TrainTask]) -> None:
     training = Training(epochs=1, learning_rate=1e-2, batch_size=8, full_learning_rate=1e-3)
-    Trainer(
-        assembly, tasks, training, Numerics(), seed="s", pad_id=1, micro_tokens=600
-    ).run()
+    Trainer(assembly, tasks, training, Numerics(), seed="s", pad_id=1, micro_tokens=600).run()
 
 
 def outputs(assembly: Assembly, goal: Goal, batch: Batch) -> dict[str, torch.Tensor]:
@@ -266,9 +264,7 @@ def test_names_travel_with_the_files(cases: dict[str, Case], name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_loading_it_back_gives_the_very_same(
-    cases: dict[str, Case], base: Any, name: str
-) -> None:
+def test_loading_it_back_gives_the_very_same(cases: dict[str, Case], base: Any, name: str) -> None:
     case = cases[name]
     loaded = load_assembly(base, case.folder / "trained")
     assert loaded.active == case.assembly.active

@@ -82,9 +82,7 @@ def train(assembly: Assembly, tasks: Sequence[TrainTask]) -> None:
     training = Training(
         epochs=1, learning_rate=1e-2, full_learning_rate=1e-3, batch_size=8, warmup=0.0
     )
-    Trainer(
-        assembly, tasks, training, Numerics(), seed="s", pad_id=1, micro_tokens=400
-    ).run()
+    Trainer(assembly, tasks, training, Numerics(), seed="s", pad_id=1, micro_tokens=400).run()
 
 
 @pytest.fixture(scope="module")
@@ -167,9 +165,7 @@ def test_just_what_the_table_says_is_trained(
 
 
 @pytest.mark.parametrize("kind", RECIPES)
-def test_the_table_says_what_is_active(
-    kind: str, base: Any, sources: list[TrainedSource]
-) -> None:
+def test_the_table_says_what_is_active(kind: str, base: Any, sources: list[TrainedSource]) -> None:
     assembly = get_recipe(kind).assemble(base, goal_of("nli", TARGET), sources[: SOURCES[kind]], 4)
     assert assembly.model.active_adapters == COMPOSED[kind]
     assert repr(assembly.model.active_adapters) == repr(COMPOSED[kind])  # == ignores the kinds

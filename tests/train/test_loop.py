@@ -8,17 +8,20 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from adapters import XLMRobertaAdapterModel
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from transformers import XLMRobertaConfig, get_linear_schedule_with_warmup
 
+from harness.bench import work
 from harness.bench.steps import BackboneRef, FitWork, Settings, SourceRef, SourceWork, Step
+from harness.bench.store import Store
 from harness.bench.work import Worker
 from harness.catalog import Recipe, Source, SplitSpec, Target, Training
 from harness.data import Dataset, make_dataset
@@ -47,6 +50,7 @@ from harness.train import (
     TrainResult,
     TrainTask,
     learning_rate_factor,
+    predict,
 )
 
 NANO = Path(world_file).parent / "nano"
@@ -132,7 +136,7 @@ def value_matrices(assembly: Assembly) -> list[tuple[str, torch.nn.Parameter]]:
 def trainer_of(
     assembly: Assembly, tasks: Sequence[TrainTask], training: Training = TRAINING, **more: Any
 ) -> Trainer:
-    settings_ = {"seed": "s", "pad_id": 1, "micro_tokens": 10**6} | more
+    settings_: dict[str, Any] = {"seed": "s", "pad_id": 1, "micro_tokens": 10**6} | more
     return Trainer(assembly, tasks, training, Numerics(), **settings_)
 
 
@@ -214,7 +218,8 @@ def test_the_loss_is_the_mean_over_the_whole_batch(base: Any, recorder: Recorder
     logits = own.model.train()(
         batch.input_ids, attention_mask=batch.attention_mask, head="t-pos"
     ).logits
-    torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten()).backward()
+    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
+    torch.autograd.backward(loss)
     expected = {n: p.grad for n, p in own.trainable() if p.grad is not None}
     training = replace(TRAINING, batch_size=9)
     trainer_of(assembly, [task_of("pos", features)], training, micro_tokens=50).run()
@@ -237,7 +242,7 @@ def test_fusion_is_pulled_to_the_identity_once_a_step(
     for _, value in value_matrices(own):
         penalty = penalty + 0.01 * ((value - torch.eye(value.shape[0])) ** 2).sum()
     assert len(value_matrices(own)) == 3
-    (torch.nn.functional.cross_entropy(logits, targets) + penalty).backward()
+    torch.autograd.backward(torch.nn.functional.cross_entropy(logits, targets) + penalty)
     expected = {n: p.grad for n, p in own.trainable() if p.grad is not None}
     with_penalty = max(float(expected[name].abs().max()) for name, _ in value_matrices(own))
     assert with_penalty > 1e-4
@@ -334,7 +339,7 @@ def test_training_agrees_with_a_plain_loop(
     for chosen in batches * 2:
         optimizer.zero_grad()
         loss = library_loss(plain, task, [features[i] for i in chosen])
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(heads + others, 1.0)
         optimizer.step()
         schedule.step()
@@ -343,7 +348,7 @@ def test_training_agrees_with_a_plain_loop(
     assert expected[-1] < expected[0]
     mine = ours.snapshot()
     for name, tensor in plain.snapshot().items():
-        if tensor.numel() > 1:  # the bias of a choice's one score has no gradient but rounding
+        if tensor.numel() > 2:  # softmax does not see the last bias for choices and for spans
             torch.testing.assert_close(mine[name], tensor, rtol=0, atol=2e-5)
 
 
@@ -372,9 +377,7 @@ def test_the_schedule_is_linear_and_wastes_no_step(steps: int, warmup: float) ->
 
 @pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("decay", [0.0, 0.1])
-def test_the_optimizer_is_adamw_with_a_rate_per_group(
-    fused: bool, decay: float, base: Any
-) -> None:
+def test_the_optimizer_is_adamw_with_a_rate_per_group(fused: bool, decay: float, base: Any) -> None:
     training = replace(
         TRAINING, learning_rate=1e-2, fusion_learning_rate=2e-3, head_learning_rate=5e-3,
         weight_decay=decay, clip_norm=0.7,
@@ -397,10 +400,11 @@ def test_the_optimizer_is_adamw_with_a_rate_per_group(
         for name, parameter in assembly.trainable():
             parameter.grad = torch.randn(parameter.shape) * scale
             plain[name].grad = parameter.grad.clone()
-        norm = math.sqrt(sum(float((t.grad**2).sum()) for t in plain.values()))  # type: ignore[operator]
-        for tensor in plain.values():
-            assert tensor.grad is not None
-            tensor.grad *= min(1.0, 0.7 / (norm + 1e-6))
+        gradients = [tensor.grad for tensor in plain.values() if tensor.grad is not None]
+        assert len(gradients) == len(plain)
+        norm = math.sqrt(sum(float((gradient**2).sum()) for gradient in gradients))
+        for gradient in gradients:
+            gradient.mul_(min(1.0, 0.7 / (norm + 1e-6)))
         ours.step(learning_rate_factor(step, 5, 0.0))
         reference.step()
         schedule.step()
@@ -527,12 +531,10 @@ def test_evaluations_are_spread_and_the_last_step_is_one(
 ) -> None:
     assembly = assemble(base, "nli")
     evaluate, _ = scripted(assembly, list(range(20)))
-    training = replace(TRAINING, **more)  # type: ignore[arg-type]
+    training = replace(TRAINING, **more)
     tasks = [task_of("nli", features_of("nli", 8))]
     seen: list[Progress] = []
-    result = trainer_of(
-        assembly, tasks, training, evaluate=evaluate, on_step=seen.append
-    ).run()
+    result = trainer_of(assembly, tasks, training, evaluate=evaluate, on_step=seen.append).run()
     assert [step for step, _ in result.history] == expected
     assert [progress.step for progress in seen] == list(range(1, steps + 1))
     assert [p.step for p in seen if p.dev_score is not None] == expected
@@ -568,16 +570,14 @@ class _Spied:
 def test_selection_sees_dev_rows_only(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import harness.bench.work as work
-
     predicted: list[set[tuple[tuple[int, ...], ...]]] = []
-    original = work.predict
+    original = predict
 
-    def predict(assembly: Any, head: str, form: Any, features: Any, **more: Any) -> Any:
+    def spied(assembly: Any, head: str, form: Any, features: Any, **more: Any) -> Any:
         predicted.append({feature.rows for feature in features})
         return original(assembly, head, form, features, **more)
 
-    monkeypatch.setattr(work, "predict", predict)
+    monkeypatch.setattr(work, "predict", spied)
     labels = TASKS["nli"].labels
     nowhere = SplitSpec("world")
     training = replace(TRAINING, epochs=2, max_length=100)
@@ -586,6 +586,7 @@ def test_selection_sees_dev_rows_only(
         name="nli.A0", description="", task="nli", language="A0", format="pair_classification",
         labels=labels, train=nowhere, dev=nowhere, training=training, split="", licence="",
     )  # fmt: skip
+    Store(tmp_path).create()
     worker = Worker(Settings(tmp_path, None, "refuse", Numerics()), _Spied())  # type: ignore[arg-type]
     key = "a" * 64
     assert worker.run(Step("source", key, "", (), SourceWork(ref, source, training, 1), 1.0))
@@ -603,7 +604,7 @@ def test_selection_sees_dev_rows_only(
     goal = goal_of("nli")
     rows = {}
     for split in ("train", "dev"):
-        examples = list(generate(World(0), "nli", "A0", 12, split))  # type: ignore[arg-type]
+        examples = list(generate(World(0), "nli", "A0", 12, split))
         features = goal.format.encode(
             examples, load_tokenizer(NANO), labels, EncodeOptions(max_length=100), training=False
         )
@@ -645,7 +646,7 @@ def test_a_mixture_takes_every_example_of_every_task_once_an_epoch(base: Any) ->
         visits = Counter(feature.rows for batch in epoch for feature in batch)
         assert visits == Counter(owner.keys())
     for order in orders:  # tasks alternate
-        changes = sum(a != b for a, b in zip(order, order[1:], strict=False))
+        changes = sum(a != b for a, b in pairwise(order))
         assert changes > 2
     assert orders[0] != orders[1]
 
@@ -727,7 +728,11 @@ def whole(
 
 
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],  # shrinking would train for minutes
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     stops=st.lists(st.integers(1, 15), max_size=4),
@@ -862,7 +867,7 @@ def test_out_of_memory_splits_the_batch_and_keeps_the_gradients(
     assert form.passes[0] == 16
     assert max(form.passes[-6:]) <= 3
     assert len(recorder.steps) == 2
-    assert_same_gradients(*recorder.steps)
+    assert_same_gradients(recorder.steps[0], recorder.steps[1])
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
