@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,9 +22,11 @@ import torch
 
 from harness.canonical import file_digest
 from harness.cli import main
+from harness.data.world import __file__ as world_file
 from harness.results import reproducible
 
 ROOT = Path(__file__).resolve().parents[2]
+NANO = Path(world_file).parent / "nano"
 LIMIT = 300.0  # seconds until a wait is given up; nothing is asserted about times below it
 VOLATILE = ("costs.json", "manifest.json")  # the manifest holds the hash of the costs
 
@@ -78,10 +81,19 @@ licence: Apache-2.0
 world: true
 """,
     "source_sets/tiny-one.yaml": 'name: tiny-one\ndescription: "One."\nsources: [tiny.A0]\n',
+    "backbones/noisy.yaml": """
+name: noisy
+description: "Nano with dropout, as XLM-R has it: random numbers must go on where they were."
+kind: folder
+path: NOISY
+reduction_factor: 4
+licence: Apache-2.0
+world: true
+""",
     "suites/tiny.yaml": """
 name: tiny
 description: "One source, one target, two recipes."
-backbones: [nano]
+backbones: [noisy]
 settings: [adapters]
 seeds: [1]
 seed_note: One seed.
@@ -97,10 +109,16 @@ blocks:
 def write_catalog(folder: Path, *, epochs: int = 3, extra: Mapping[str, str] | None = None) -> Path:
     """The tiny suite as a user's own catalog; `extra` adds files or replaces them."""
     training = _TRAINING.format(epochs=epochs)
+    files = folder.with_name(f"{folder.name}_noisy")
+    shutil.copytree(NANO, files)
+    config = json.loads((files / "config.json").read_text(encoding="utf-8"))
+    config |= {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
+    (files / "config.json").write_text(json.dumps(config), encoding="utf-8")
     for name, text in {**_FILES, **(extra or {})}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text.replace("TRAINING", training), encoding="utf-8")
+        filled = text.replace("TRAINING", training).replace("NOISY", str(files))
+        path.write_text(filled, encoding="utf-8")
     return folder
 
 

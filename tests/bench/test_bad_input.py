@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.data.world import __file__ as world_file
-from tests.bench.conftest import Done, Runner, write_catalog, xstilts
+from tests.bench.conftest import NANO, Done, Runner, write_catalog, xstilts
 
-NANO = Path(world_file).parent / "nano"
 PAIRS = "".join(f"premise {i}\thypothesis {i}\t{label}\n" for i, label in enumerate("abcabc"))
 CONLLU = "".join(
     f"# sent_id = {i}\n1\tIt{i}\tit\tPRON\t_\t_\t2\tnsubj\t_\t_\n"

@@ -146,8 +146,8 @@ def test_the_same_seed_gives_the_same_again_elsewhere(
     again = tiny.finish(tmp_path / "deep" / "down" / "again")
     again.assert_equal(finished)
     assert set(finished.records()) == {
-        "nano--tiny-nli--direct--adapters--seed1.json",
-        "nano--tiny-nli--stack--tiny-one--adapters--seed1.json",
+        "noisy--tiny-nli--direct--adapters--seed1.json",
+        "noisy--tiny-nli--stack--tiny-one--adapters--seed1.json",
     }
 
 
