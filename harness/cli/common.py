@@ -66,10 +66,6 @@ def machine_options(function: F) -> F:
                 help="Padded tokens of a forward pass at most; shrinks when memory runs out. "
                 f"[default: {_BATCH_TOKENS}, and {_PREDICT_TOKENS_CPU} for predicting on CPUs]",
             ),
-                default=16384,
-                show_default=True,
-                help="Padded tokens of a forward pass; shrinks when memory runs out.",
-            ),
             click.option(
                 "--checkpoint-seconds",
                 type=float,
