@@ -8,9 +8,9 @@ from harness.bench.plan import Cell, Plan, Selection, make_plan, plan_source
 from harness.bench.records import RecordMaker, record_path
 from harness.bench.run import Bench
 from harness.bench.saved_model import SavedModel, check_target, open_model
+from harness.bench.scoring import Scorer
 from harness.bench.steps import Settings, SourceWork, Step
 from harness.bench.store import Store, verify_artifact
-from harness.bench.work import Worker
 
 __all__ = [
     "Bench",
@@ -20,13 +20,13 @@ __all__ = [
     "Plan",
     "RecordMaker",
     "SavedModel",
+    "Scorer",
     "Selection",
     "Settings",
     "SourceWork",
     "Step",
     "Store",
     "SuiteData",
-    "Worker",
     "check_target",
     "default_workers",
     "estimate",

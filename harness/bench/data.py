@@ -109,7 +109,6 @@ def data_summary(datasets: Mapping[str, Dataset]) -> dict[str, Any]:
     return {
         "fingerprints": {name: dataset.fingerprint for name, dataset in datasets.items()},
         "counts": {
-            name: {"examples": len(dataset), **dataset.counts}
-            for name, dataset in datasets.items()
+            name: {"examples": len(dataset), **dataset.counts} for name, dataset in datasets.items()
         },
     }

@@ -13,8 +13,9 @@ import harness
 from harness.bench.data import data_summary
 from harness.bench.records import language_scores, seen_before
 from harness.bench.saved_model import PARTS, WHAT, SavedModel
+from harness.bench.scoring import Scorer, target_format
 from harness.bench.store import Store, verify_artifact
-from harness.bench.work import ABOUT, Worker, target_format
+from harness.bench.work import ABOUT
 from harness.canonical import digest, plain
 from harness.catalog import Backbone, Catalog, Target
 from harness.errors import InputError
@@ -24,6 +25,7 @@ from harness.model import (
     BackboneFiles,
     load_assembly,
     load_backbone,
+    load_tokenizer,
     locate_backbone,
 )
 from harness.recipes import Goal
@@ -60,12 +62,13 @@ def find_backbone(model: SavedModel, spec: Backbone, store: Store) -> BackboneFi
 
 
 def evaluate_model(
-    model: SavedModel, targets: Sequence[Target], backbone: BackboneFiles, worker: Worker
+    model: SavedModel, targets: Sequence[Target], backbone: BackboneFiles, scorer: Scorer
 ) -> dict[str, Any]:
     """Score the model on targets that passed `check_target`, as a JSON document."""
     for target in targets:
-        worker.data.tests(target)  # a wrong file is found before anything is computed
-    base = load_backbone(backbone, worker.settings.numerics.torch_device)
+        scorer.data.tests(target)  # a wrong file is found before anything is computed
+    scorer.settings.numerics.apply()
+    base = load_backbone(backbone, scorer.settings.numerics.torch_device)
     assembly = _load(model, base)
     identity = model.digest()
     results = []
@@ -73,12 +76,12 @@ def evaluate_model(
         task_format = target_format(target, base.config.num_hidden_layers)
         head = model.heads[0] if task_format.trained else target.name
         goal = Goal(head, task_format, target.labels, model.seed)
-        scored = worker.score(assembly, goal, target, backbone.folder)
+        scored = scorer.score(assembly, goal, target, load_tokenizer(backbone.folder))
         scores = language_scores(
             target, task_format, scored.statistics, scored.floors,
-            _seen(model, target, worker.data.catalog),
+            _seen(model, target, scorer.data.catalog),
         )  # fmt: skip
-        results.append(_result(target, task_format, scores, model, identity, worker))
+        results.append(_result(target, task_format, scores, model, identity, scorer))
     return {
         "version": harness.__version__,
         "model": {
@@ -86,7 +89,7 @@ def evaluate_model(
             "recipe": model.recipe, "sources": list(model.sources), "seed": model.seed,
         },
         "backbone": {"name": backbone.name, "digest": backbone.digest},
-        "numerics": plain(worker.settings.numerics),
+        "numerics": plain(scorer.settings.numerics),
         "targets": results,
     }  # fmt: skip
 
@@ -128,9 +131,9 @@ def _result(
     scores: Mapping[str, Any],
     model: SavedModel,
     identity: str,
-    worker: Worker,
+    scorer: Scorer,
 ) -> dict[str, Any]:
-    suite, numerics = worker.data.suite, worker.settings.numerics
+    suite, numerics = scorer.data.suite, scorer.settings.numerics
     options = {"max_length": target.max_length, **task_format.signature()}
     about = {
         "name": target.name, "task": target.task, "format": target.format, "split": target.split,
@@ -139,7 +142,7 @@ def _result(
     }  # fmt: skip
     low = low_resource_definition(suite.low_resource, suite.low_resource_languages)
     data = data_summary(
-        {f"{target.name}/test/{code}": d for code, d in worker.data.tests(target).items()}
+        {f"{target.name}/test/{code}": d for code, d in scorer.data.tests(target).items()}
     )
     return {
         "target": about,

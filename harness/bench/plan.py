@@ -113,7 +113,9 @@ class _Planner:
             raise InputError(
                 f"suite '{self.suite.name}': nothing is left to run with "
                 + " ".join(f"--only {k}={','.join(v)}" for k, v in self.selection.only.items())
-                + "; see `xstilts plan " + self.suite.name + "` for what there is"
+                + "; see `xstilts plan "
+                + self.suite.name
+                + "` for what there is"
             )
         return self.result
 
@@ -228,8 +230,17 @@ class _Planner:
         predict = self._predict_step(backbone, recipe, source_set, sources, target, fit, seed)
         self.result.cells.append(
             Cell(
-                backbone, recipe, source_set, target, setting, training if mode else None, seed,
-                sources, fit, predict.key, row,
+                backbone,
+                recipe,
+                source_set,
+                target,
+                setting,
+                training if mode else None,
+                seed,
+                sources,
+                fit,
+                predict.key,
+                row,
             )
         )
 

@@ -14,9 +14,10 @@ from safetensors.numpy import load_file
 import harness
 from harness.bench.data import SuiteData, data_summary
 from harness.bench.plan import Cell
+from harness.bench.scoring import target_format
 from harness.bench.steps import Settings
 from harness.bench.store import Store
-from harness.bench.work import FLOORS, PREDICTIONS, STATISTICS, target_format
+from harness.bench.work import FLOORS, PREDICTIONS, STATISTICS
 from harness.canonical import file_digest, plain
 from harness.catalog import Suite, Target
 from harness.data import Dataset

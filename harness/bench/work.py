@@ -15,6 +15,7 @@ from adapters import XLMRobertaAdapterModel
 from safetensors.numpy import save_file
 
 from harness.bench.data import SuiteData
+from harness.bench.scoring import OnProgress, Scorer, target_format
 from harness.bench.steps import (
     BackboneRef,
     BackboneWork,
@@ -28,17 +29,11 @@ from harness.bench.steps import (
 from harness.bench.store import Store
 from harness.canonical import canonical_json
 from harness.catalog import Source, Target, Training
-from harness.data import Dataset, TextExample
+from harness.data import TextExample
 from harness.errors import WorkError
 from harness.formats import (
-    BitextRetrieval,
     EncodeOptions,
-    Feature,
-    Format,
-    RetrievalOptions,
-    Statistics,
     get_format,
-    proportional_layer,
 )
 from harness.model import (
     Assembly,
@@ -51,21 +46,10 @@ from harness.model import (
     stored_parameters,
 )
 from harness.recipes import Goal, TrainedSource, get_recipe
-from harness.train import Checkpointer, Progress, Trainer, TrainTask, predict, pretrain_backbone
+from harness.train import Checkpointer, Progress, Trainer, TrainTask, pretrain_backbone
 
 PREDICTIONS, STATISTICS = "predictions.jsonl", "statistics.safetensors"
 FLOORS, ABOUT = "floors.safetensors", "about.json"
-OnProgress = Callable[[int, int, float | None], None]  # done, of, loss
-
-
-@dataclass(slots=True)
-class ScoredTarget:
-    """Prediction rows, and per language the statistics of the model and of its floor."""
-
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    statistics: dict[str, Statistics] = field(default_factory=dict)
-    floors: dict[str, Statistics] = field(default_factory=dict)
-    tokens: int = 0
 
 
 @dataclass(slots=True)
@@ -76,11 +60,13 @@ class Worker:
     data: SuiteData
     on_progress: OnProgress = lambda done, total, loss: None
     should_stop: Callable[[], bool] = lambda: False
+    scorer: Scorer = field(init=False)
     _store: Store = field(init=False)
     _base: tuple[Path, XLMRobertaAdapterModel] | None = None
 
     def __post_init__(self) -> None:
         self._store = Store(self.settings.store)
+        self.scorer = Scorer(self.settings, self.data, self._progressed)
         self.settings.numerics.apply()
         silence_libraries()
 
@@ -143,9 +129,7 @@ class Worker:
 
     def _source(self, step: Step, work: SourceWork, folder: Path) -> dict[str, Any]:
         source = work.source
-        goal = Goal(
-            adapter_name(source.name), get_format(source.format), source.labels, work.seed
-        )
+        goal = Goal(adapter_name(source.name), get_format(source.format), source.labels, work.seed)
         base = self._load(work.backbone)
         assembly = get_recipe("direct").assemble(base, goal, [], work.backbone.reduction_factor)
         options = _encode_options(work.training)
@@ -155,14 +139,18 @@ class Worker:
         task = TrainTask(
             goal.name,
             goal.format,
-            goal.format.encode(
-                train.examples, tokenizer, source.labels, options, training=True
-            ),
+            goal.format.encode(train.examples, tokenizer, source.labels, options, training=True),
         )
-        evaluate = self._dev_score(assembly, [(goal, dev, options)], tokenizer)
+        evaluate = self.scorer.dev_score(assembly, [(goal, dev, options)], tokenizer)
         return self._train(
-            step, folder, assembly, [task], work.training,
-            _about(work.backbone, "direct", (), source, work.seed), evaluate, tokenizer,
+            step,
+            folder,
+            assembly,
+            [task],
+            work.training,
+            _about(work.backbone, "direct", (), source, work.seed),
+            evaluate,
+            tokenizer,
         )
 
     def _fit(self, step: Step, work: FitWork, folder: Path) -> dict[str, Any]:
@@ -194,11 +182,16 @@ class Worker:
             )
             for g, d, o in train_sets
         ]
-        evaluate = self._dev_score(assembly, dev_sets, tokenizer)
+        evaluate = self.scorer.dev_score(assembly, dev_sets, tokenizer)
         return self._train(
-            step, folder, assembly, tasks, work.training,
+            step,
+            folder,
+            assembly,
+            tasks,
+            work.training,
             _about(work.backbone, work.recipe.name, work.sources, work.target, work.seed),
-            evaluate, tokenizer,
+            evaluate,
+            tokenizer,
         )
 
     def _predict(self, step: Step, work: PredictWork, folder: Path) -> dict[str, Any]:
@@ -210,47 +203,15 @@ class Worker:
             assembly = get_recipe(work.recipe.kind).assemble(
                 base, goal, self._sources(work.sources), work.backbone.reduction_factor
             )
-        scored = self.score(assembly, goal, work.target, self._folder(work.backbone))
+        scored = self.scorer.score(
+            assembly, goal, work.target, load_tokenizer(self._folder(work.backbone))
+        )
         (folder / PREDICTIONS).write_bytes(
             b"".join(canonical_json(row) + b"\n" for row in scored.rows)
         )
         save_file(scored.statistics, folder / STATISTICS)
         save_file(scored.floors, folder / FLOORS)
         return {"predict_tokens": scored.tokens}
-
-    def score(
-        self, assembly: Assembly, goal: Goal, target: Target, backbone: Path
-    ) -> ScoredTarget:
-        """Predictions and statistics of a target in all its languages."""
-        tokenizer = load_tokenizer(backbone)
-        options = EncodeOptions(max_length=target.max_length, doc_stride=target.doc_stride)
-        encoded = {
-            language: goal.format.encode(
-                dataset.examples, tokenizer, goal.labels, options, training=False
-            )
-            for language, dataset in self.data.tests(target).items()
-        }
-        total = sum(len(features) for features in encoded.values())
-        result = ScoredTarget()
-        done = 0
-
-        def report(n: int, _: int) -> None:
-            self.on_progress(done + n, total, None)
-
-        for language, features in encoded.items():
-            dataset = self.data.test(target, language)
-            predictions = self._predictions(
-                assembly, goal, dataset, features, options, tokenizer.pad_token_id, report
-            )
-            done += len(features)
-            result.rows.extend(
-                {"language": language, "id": example.id, "prediction": prediction}
-                for example, prediction in zip(dataset.examples, predictions, strict=True)
-            )
-            result.statistics[language] = goal.format.statistics(predictions, dataset.examples)
-            result.floors[language] = goal.format.floor(dataset.examples, goal.labels)
-            result.tokens += sum(len(row) for feature in features for row in feature.rows)
-        return result
 
     # --- what they share ---
 
@@ -289,52 +250,6 @@ class Worker:
             "stored_parameters": stored_parameters([folder / "trained"]),
         }
 
-    def _dev_score(
-        self,
-        assembly: Assembly,
-        sets: Sequence[tuple[Goal, Dataset, EncodeOptions]],
-        tokenizer: Any,
-    ) -> Callable[[], float]:
-        """A function giving the mean task score over the dev sets, encoded once."""
-        encoded: list[list[Feature]] = [
-            goal.format.encode(dev.examples, tokenizer, goal.labels, options, training=False)
-            for goal, dev, options in sets
-        ]
-
-        def evaluate() -> float:
-            scores = []
-            for (goal, dev, options), features in zip(sets, encoded, strict=True):
-                predictions = self._predictions(
-                    assembly, goal, dev, features, options, tokenizer.pad_token_id
-                )
-                statistics = goal.format.statistics(predictions, dev.examples)
-                scores.append(goal.format.task_score(goal.format.aggregate(statistics)))
-            return sum(scores) / len(scores)
-
-        return evaluate
-
-    def _predictions(
-        self,
-        assembly: Assembly,
-        goal: Goal,
-        dataset: Dataset,
-        features: Sequence[Feature],
-        options: EncodeOptions,
-        pad_id: int,
-        on_batch: Callable[[int, int], None] = lambda done, total: None,
-    ) -> list[Any]:
-        logits = predict(
-            assembly,
-            goal.name,
-            goal.format,
-            features,
-            numerics=self.settings.numerics,
-            pad_id=pad_id,
-            batch_tokens=self.settings.predict_tokens,
-            on_batch=on_batch,
-        )
-        return goal.format.decode(logits, features, dataset.examples, goal.labels, options)
-
     def _goal(self, target: Target, base: XLMRobertaAdapterModel, seed: int) -> Goal:
         return Goal(
             adapter_name(target.name),
@@ -357,9 +272,7 @@ class Worker:
     def _load(self, backbone: BackboneRef) -> XLMRobertaAdapterModel:
         folder = self._folder(backbone)
         if self._base is None or self._base[0] != folder:
-            files = BackboneFiles(
-                backbone.name, folder, backbone.digest, backbone.reduction_factor
-            )
+            files = BackboneFiles(backbone.name, folder, backbone.digest, backbone.reduction_factor)
             self._base = (
                 folder,
                 load_backbone(files, self.settings.numerics.torch_device),
@@ -388,22 +301,8 @@ class Worker:
     def _report(self, progress: Progress) -> None:
         self.on_progress(progress.step, progress.steps, progress.loss)
 
-
-def target_format(target: Target, depth: int) -> Format[Any]:
-    """The target's format; retrieval reads the layer that the target names, for this depth."""
-    task_format = get_format(target.format)
-    if not isinstance(task_format, BitextRetrieval):
-        return task_format
-    return task_format.with_options(RetrievalOptions(retrieval_layer(target, depth), "mean"))
-
-
-def retrieval_layer(target: Target, depth: int) -> int:
-    """The layer of a retrieval target: a number, or in proportion to XTREME's 14 of 24."""
-    text = target.retrieval_layer
-    if text.isdigit():
-        return int(text)
-    numerator, of = text.removeprefix("proportional-").split("/")
-    return proportional_layer(depth, int(numerator), int(of))
+    def _progressed(self, done: int, total: int, loss: float | None) -> None:
+        self.on_progress(done, total, loss)  # whoever it is by then
 
 
 def _about(

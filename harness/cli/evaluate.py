@@ -10,7 +10,7 @@ from typing import Any
 import click
 from tabulate import tabulate
 
-from harness.bench import Store, Worker, check_target, evaluate_model, find_backbone, open_model
+from harness.bench import Scorer, Store, check_target, evaluate_model, find_backbone, open_model
 from harness.cli.common import data_options, machine_options, make_bench, show_library_warnings
 from harness.errors import InputError
 from harness.results import write_json
@@ -77,8 +77,8 @@ def command(
         )
     spec = bench.selection.backbone or bench.catalog.backbone(model.backbone)
     backbone = find_backbone(model, spec, Store(bench.settings.store))
-    worker = Worker(bench.settings, bench.data, _show_progress)
-    result = evaluate_model(model, chosen, backbone, worker)
+    scorer = Scorer(bench.settings, bench.data, _show_progress)
+    result = evaluate_model(model, chosen, backbone, scorer)
     if out is not None:
         write_json(out, result)
     if as_json:
