@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from transformers import XLMRobertaConfig, get_linear_schedule_with_warmup
 
-from harness.bench import work
+from harness.bench import scoring
 from harness.bench.steps import BackboneRef, FitWork, Settings, SourceRef, SourceWork, Step
 from harness.bench.store import Store
 from harness.bench.work import Worker
@@ -577,7 +577,7 @@ def test_selection_sees_dev_rows_only(
         predicted.append({feature.rows for feature in features})
         return original(assembly, head, form, features, **more)
 
-    monkeypatch.setattr(work, "predict", spied)
+    monkeypatch.setattr(scoring, "predict", spied)
     labels = TASKS["nli"].labels
     nowhere = SplitSpec("world")
     training = replace(TRAINING, epochs=2, max_length=100)
@@ -873,5 +873,5 @@ def test_out_of_memory_splits_the_batch_and_keeps_the_gradients(
 
 def test_a_single_example_too_large_is_told(base: Any) -> None:
     task = TrainTask("t-nli", _Cramped(0), features_of("nli", 8))
-    with pytest.raises(WorkError, match="single example"):
+    with pytest.raises(WorkError, match="one example"):
         trainer_of(assemble(base, "nli"), [task]).run()
