@@ -13,7 +13,7 @@ import harness
 from harness.bench.data import data_summary
 from harness.bench.records import language_scores, seen_before
 from harness.bench.saved_model import PARTS, WHAT, SavedModel
-from harness.bench.scoring import Scorer, target_format
+from harness.bench.scoring import Scorer, target_format, target_options
 from harness.bench.store import Store, verify_artifact
 from harness.bench.work import ABOUT
 from harness.canonical import digest, plain
@@ -134,7 +134,7 @@ def _result(
     scorer: Scorer,
 ) -> dict[str, Any]:
     suite, numerics = scorer.data.suite, scorer.settings.numerics
-    options = {"max_length": target.max_length, **task_format.signature()}
+    options = target_options(target, task_format, scorer.settings)
     about = {
         "name": target.name, "task": target.task, "format": target.format, "split": target.split,
         "train_language": target.train_language, "languages": list(target.languages),

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 import harness
 from harness.bench.data import SuiteData, data_summary
 from harness.bench.plan import Cell
-from harness.bench.scoring import target_format
+from harness.bench.scoring import target_format, target_options
 from harness.bench.steps import Settings
 from harness.bench.store import Store
 from harness.bench.work import FLOORS, PREDICTIONS, STATISTICS
@@ -85,10 +85,7 @@ class RecordMaker:
                 "split": cell.target.split,
                 "train_language": cell.target.train_language,
                 "languages": list(cell.target.languages),
-                "options": {
-                    "max_length": cell.target.max_length,
-                    **task_format.signature(),
-                },
+                "options": target_options(cell.target, task_format, self.settings),
             },
             "setting": {"name": cell.setting, "hyperparameters": self._hyperparameters(cell)},
             "seed": cell.seed,

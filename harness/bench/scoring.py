@@ -135,6 +135,18 @@ def target_format(target: Target, depth: int) -> Format[Any]:
     return task_format.with_options(RetrievalOptions(retrieval_layer(target, depth), "mean"))
 
 
+def target_options(
+    target: Target, task_format: Format[Any], settings: Settings
+) -> dict[str, str | int]:
+    """What can change the target's numbers beside model and data; it stands in the signature."""
+    return {
+        "max_length": target.max_length,
+        "doc_stride": target.doc_stride,
+        "batch_tokens": settings.predict_tokens,
+        **task_format.signature(),
+    }
+
+
 def retrieval_layer(target: Target, depth: int) -> int:
     """The layer of a retrieval target: a number, or in proportion to XTREME's 14 of 24."""
     text = target.retrieval_layer

@@ -174,7 +174,6 @@ class Target:
     retrieval_layer: str = "proportional-14/24"  # or a layer number as text
     max_length: int = 128
     doc_stride: int = 128
-    overlap: tuple[str, ...] = ("text",)  # how shared rows are found: id, group, text
 
 
 @dataclass(frozen=True, slots=True)

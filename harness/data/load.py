@@ -68,6 +68,14 @@ def load_split(
                 examples += _read(piece, language, tuple(labels), context, report)
         except InputError as error:
             raise InputError(f"{name} ({language}): {error}") from error
+        if not examples:
+            pieces = spec.pieces(language)
+            found = [file for piece in pieces for file in resolve_files(piece, language, context)]
+            files = ", ".join(str(file) for file in found)
+            raise InputError(
+                f"{name} ({language}): no examples{' in ' if files else ''}{files}; "
+                "check that the file has rows and that its part is not empty"
+            )
         context._cache[key] = make_dataset(name, language, examples, report.counts)
     return context._cache[key]
 

@@ -59,6 +59,7 @@ class TrainResult:
     stopped_early: bool = False
     history: list[list[float]] = field(default_factory=list)
     final_loss: float = 0.0
+    micro_tokens: int = 0  # padded tokens of a pass at most, as memory has allowed
 
 
 @dataclass(slots=True)
@@ -88,12 +89,13 @@ class Trainer:
         schedule = self._schedule()
         evaluations = self._evaluation_steps(len(schedule))
         optimizer = GroupedAdamW(self.assembly, self.training, fused=self.numerics.device == "cpu")
-        result = TrainResult(planned_steps=len(schedule))
+        result = TrainResult(planned_steps=len(schedule), micro_tokens=self.micro_tokens)
         best: dict[str, torch.Tensor] | None = None
         torch.manual_seed(_number(self.seed))
         loaded = self.checkpointer.load() if self.checkpointer else None
         if loaded:
             result, best = self._resume(optimizer, *loaded)
+            self.micro_tokens = result.micro_tokens
             log.info("continuing at step %d of %d", result.steps, len(schedule))
         self.assembly.model.train()
         for step in range(result.steps, len(schedule)):
@@ -104,7 +106,7 @@ class Trainer:
             factor = learning_rate_factor(step, len(schedule), self.training.warmup)
             result.final_loss, tokens = self._step(optimizer, self.tasks[task], batch, factor)
             result.tokens += tokens
-            result.steps = step + 1
+            result.steps, result.micro_tokens = step + 1, self.micro_tokens
             dev_score = None
             if self.evaluate is not None and result.steps in evaluations:
                 dev_score = self._evaluate()

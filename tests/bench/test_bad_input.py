@@ -201,7 +201,7 @@ def test_a_bad_file_is_refused(own: Runner, data: Path, tmp_path: Path, case: st
 def test_a_language_without_a_row_is_refused(own: Runner, data: Path, tmp_path: Path) -> None:
     (data / "qa" / "test-en.json").write_text('{"data": []}')
     done = own.run(tmp_path / "out", "--data", data)
-    refused(done, tmp_path / "out", "own-qa/test: no examples for 'en'")
+    refused(done, tmp_path / "out", "own-qa/test (en): no examples in ")
 
 
 def test_a_folder_in_the_place_of_a_file_is_refused(

@@ -209,7 +209,6 @@ WRONG = [
     (T, "train_language: en", "train_language: xx", ["train_language: got 'xx'"]),
     (T, "train: {reader: delimited, files: [a.tsv]}\n", "", ["train: got nothing", "add it"]),
     (T, "dev: {reader: delimited, files: [b.tsv]}\n", "", ["dev: got nothing", "'train' is given"]),
-    (T, "licence: CC0", "licence: CC0\noverlap: [words]", ["overlap[0]: got 'words'", "id"]),
     (T, "licence: CC0", "licence: CC0\nretrieval_layer: 14", ["retrieval_layer: got 14", "quotes"]),
     (T, "format: pair_classification", "format: bitext_retrieval", ["train: got a mapping"]),
     (T, "  adapters: {", "  Ad apters: {", ["settings.Ad apters", "small letter"]),
