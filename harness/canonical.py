@@ -1,5 +1,4 @@
-"""Canonical JSON and SHA-256: the one way in which this project turns a value or a file into a
-key."""
+"""Canonical JSON and SHA-256: the one way in which a value or a file becomes a key."""
 
 from __future__ import annotations
 
@@ -42,8 +41,7 @@ def digest(value: Any) -> str:
 
 
 def digest_stream(values: Iterable[Any]) -> str:
-    """SHA-256 (hex) over the canonical JSON of each value, one per line, without holding them
-    all."""
+    """SHA-256 (hex) over the canonical JSON of each value, one per line, held one at a time."""
     sha = hashlib.sha256()
     for value in values:
         sha.update(canonical_json(value) + b"\n")

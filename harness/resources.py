@@ -1,5 +1,4 @@
-"""Where `adapters_cfg/` and `schemas/` are: beside the package in a checkout, inside it in a
-wheel."""
+"""Where `adapters_cfg/` and `schemas/` are: beside the package (checkout) or inside it (wheel)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The data of a suite: training, dev and scored sets, with what overlaps scored rows dropped from
-training."""
+"""The data of a suite: training, dev and scored sets; training without rows that are scored."""
 
 from __future__ import annotations
 
@@ -25,8 +24,7 @@ class SuiteData:
     """Loads each data set once per process. Training and dev rows never overlap a scored row.
 
     What counts as scored are all targets of the suite, also those that `--only` leaves out, so that
-    a
-    source adapter does not depend on which part of a suite is run.
+    a source adapter does not depend on which part of a suite is run.
     """
 
     catalog: Catalog

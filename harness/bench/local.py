@@ -225,8 +225,7 @@ class LocalExecutor:
 
 @contextmanager
 def _noticed_signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM: a checkpoint comes before the stop; a second one stops at
-    once."""
+    """SIGINT and SIGTERM seen so far: the first lets a checkpoint be written, a second stops."""
     seen: list[int] = []
 
     def notice(number: int, _: object) -> None:

@@ -1,5 +1,4 @@
-"""From a cell's artifacts to its record: scores, floors, what was seen, costs, everything
-derived."""
+"""A cell's record from its artifacts: scores, floors, what was seen, costs, what is derived."""
 
 from __future__ import annotations
 

@@ -51,8 +51,7 @@ class Bench:
         observer: Observer,
         workers: int,
     ) -> list[dict[str, Any]]:
-        """Do the missing steps, then write every cell's record; returns the records in plan
-        order."""
+        """Do the missing steps, write every cell's record; returns the records in plan order."""
         try:
             self.out.mkdir(parents=True, exist_ok=True)
             LocalExecutor(self.settings, self.data, workers, observer).run(plan)

@@ -1,5 +1,4 @@
-"""Progress of a run for people: one rewritten line on a terminal, a line per finished step
-elsewhere."""
+"""Progress of a run for people: a rewritten line on a terminal, else a line per finished step."""
 
 from __future__ import annotations
 
@@ -18,8 +17,7 @@ _LOGGED_SECONDS = 30.0  # how often a line without a terminal says what is going
 
 @dataclass(slots=True)
 class TerminalProgress:
-    """An Observer that prints to stderr, with an estimate of the time left from the steps'
-    costs."""
+    """An Observer that prints to stderr; the time left is estimated from the steps' costs."""
 
     plan: Plan
     done_before: int

@@ -1,5 +1,4 @@
-"""Typed examples, one frozen dataclass per format: what every reader yields and every format
-takes."""
+"""Typed examples, one frozen dataclass per format: what readers yield and formats take."""
 
 from __future__ import annotations
 
@@ -8,8 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What all examples have. `group` names the parallel row or article that it shares with
-    others."""
+    """What all examples have; `group` is the parallel row or article that others may share."""
 
     id: str
     language: str
@@ -43,8 +41,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class SpanExample(Example):
-    """A question on a context; `answers` empty means unanswerable if `answerable` is False,
-    withheld if True."""
+    """A question on a context.
+
+    Without `answers` it is unanswerable if `answerable` is False, else its gold is withheld.
+    """
 
     question: str
     context: str

@@ -41,8 +41,7 @@ _WITHOUT_FILES = ("world",)
 
 @dataclass(frozen=True, slots=True)
 class DataContext:
-    """Where data lies, what a structural error does (refuse or skip), three-letter codes, the
-    world."""
+    """Where data lies, whether bad rows refuse or are skipped, three-letter codes, the world."""
 
     root: Path | None = None
     bad_rows: str = "refuse"

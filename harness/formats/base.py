@@ -136,8 +136,7 @@ class Format(ABC, Generic[E]):
         return float(np.mean([scores[m] for m in self.metrics]))
 
     def score_of_sums(self, sums: Statistics, n: int) -> Statistics:
-        """Task scores `[R]` from sums `[R, k]` of the statistics of n examples each, for
-        resampling.
+        """Task scores `[R]` from sums `[R, k]` of the statistics of n examples, for resampling.
 
         This default is for statistics that are the metrics themselves, in the metrics' order.
         """

@@ -57,8 +57,7 @@ class MultipleChoice(Format[ChoiceExample]):
         return features
 
     def add_head(self, model: XLMRobertaAdapterModel, name: str, labels: Sequence[str]) -> None:
-        """A two-layer head that scores a choice; how many there are, it learns from training
-        batches."""
+        """A two-layer head that scores a choice; training batches tell it how many there are."""
         model.add_multiple_choice_head(
             name, num_choices=len(labels), layers=2, id2label=dict(enumerate(labels))
         )

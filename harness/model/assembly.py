@@ -1,5 +1,4 @@
-"""A backbone with adapters, fusion and heads: building one, naming what is trained, saving and
-restoring."""
+"""A backbone with adapters, fusion and heads: building, naming what is trained, saving, loading."""
 
 from __future__ import annotations
 
@@ -51,8 +50,7 @@ class Assembly:
         self.model.set_active_adapters(_composition(active))
 
     def train_groups(self, groups: dict[str, list[str]]) -> None:
-        """Freeze everything but the named adapters, fusions, heads (and the backbone if it is a
-        group)."""
+        """Freeze all but the named adapters, fusions, heads (and the backbone if it is a group)."""
         self.trained = groups
         for _, parameter in self.model.named_parameters():
             parameter.requires_grad_(False)
@@ -132,8 +130,7 @@ class Assembly:
 
 
 def load_assembly(base: XLMRobertaAdapterModel, folder: Path) -> Assembly:
-    """The assembly that `Assembly.save` wrote, on a copy of its backbone; nothing in it is
-    trained."""
+    """The assembly that `Assembly.save` wrote, on a copy of its backbone, with nothing trained."""
     try:
         composition = json.loads((folder / COMPOSITION).read_bytes())
         active, fusions, heads = (composition[k] for k in ("active", "fusions", "heads"))
@@ -160,8 +157,7 @@ def load_assembly(base: XLMRobertaAdapterModel, folder: Path) -> Assembly:
 
 
 def add_adapter(model: XLMRobertaAdapterModel, name: str, reduction_factor: int) -> None:
-    """Add a new sequential bottleneck adapter (Pfeiffer et al. 2021), bottleneck = d / reduction
-    factor."""
+    """Add a new sequential bottleneck adapter (Pfeiffer et al. 2021), d / reduction factor wide."""
     model.add_adapter(name, config=SeqBnConfig(reduction_factor=reduction_factor))
 
 

@@ -48,8 +48,7 @@ class BackboneFiles:
 
 
 def locate_backbone(spec: Backbone) -> BackboneFiles:
-    """Find (or fetch, for a hub id) the files of a backbone that exists; not for kind
-    `pretrain`."""
+    """The files of a backbone that exists (not `pretrain`); those of a hub id may be fetched."""
     if spec.kind == "builtin":
         folder = Path(harness.__file__).parent / str(spec.path)
     elif spec.kind == "folder":
@@ -62,8 +61,7 @@ def locate_backbone(spec: Backbone) -> BackboneFiles:
 
 
 def backbone_from_argument(text: str) -> Backbone:
-    """A backbone named on the command line that is not in the catalog: a folder, or
-    `id@revision`."""
+    """A backbone of the command line that is not in the catalog: a folder, or `id@revision`."""
     if Path(text).is_dir():
         path = Path(text).resolve()
         return Backbone(path.name, f"local folder {path.name}", "folder", path=str(path))
@@ -143,8 +141,7 @@ def load_backbone(files: BackboneFiles, device: torch.device) -> XLMRobertaAdapt
 
 
 class _NoPooler(torch.nn.Module):
-    """Stands where the library expects a pooler; no head here uses one, and not all checkpoints
-    do."""
+    """Stands where the library expects a pooler: no head uses one, some checkpoints lack it."""
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """The hidden state of `<s>`: [B, L, d] -> [B, d]."""
@@ -163,8 +160,7 @@ def silence_libraries() -> None:
 
 
 def fork_backbone(base: XLMRobertaAdapterModel, *, share: bool) -> XLMRobertaAdapterModel:
-    """A copy to hang adapters on; with `share` the frozen tensors are the base's own, not
-    copied."""
+    """A copy to hang adapters on; with `share` it has the base's own frozen tensors."""
     memo: dict[int, object] = {}
     if share:
         memo |= {id(tensor): tensor for tensor in base.parameters()}

@@ -1,5 +1,4 @@
-"""Device, precision, threads and determinism: everything about arithmetic that can change a
-number."""
+"""Device, precision, threads, determinism: all of arithmetic that can change a number."""
 
 from __future__ import annotations
 
@@ -15,8 +14,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True, slots=True)
 class Numerics:
-    """A resolved choice (`device` is cpu or cuda:N, never auto); it stands in keys and
-    signatures."""
+    """A resolved choice (`device` is cpu or cuda:N, never auto); part of keys and signatures."""
 
     device: str = "cpu"
     dtype: str = "fp32"

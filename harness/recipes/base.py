@@ -1,5 +1,4 @@
-"""What a recipe is: which sources it takes, what it trains for a target, and the model it
-assembles."""
+"""What a recipe is: the sources it takes, what it trains for a target, the model it assembles."""
 
 from __future__ import annotations
 
@@ -69,8 +68,7 @@ class Recipe(ABC):
         sources: Sequence[TrainedSource],
         reduction_factor: int,
     ) -> Assembly:
-        """A model with everything added, the right things active and trainable; `base` is
-        untouched."""
+        """A model with all added and the right parts active and trainable; leaves `base` alone."""
         torch.manual_seed(goal.seed)
         assembly = Assembly(fork_backbone(base, share=not self.full))
         for source in sources:

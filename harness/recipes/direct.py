@@ -1,5 +1,4 @@
-"""`direct`: the target's own adapter and head, no source; the bare backbone for untrained
-targets."""
+"""`direct`: the target's own adapter and head, no source; untrained targets: the bare backbone."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""`fuse`: AdapterFusion over frozen source adapters, the target's own adapter on top (Pfeiffer et
-al. 2021)."""
+"""`fuse`: AdapterFusion (Pfeiffer et al. 2021) over frozen sources, the target's adapter on top."""
 
 from __future__ import annotations
 

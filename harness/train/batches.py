@@ -1,5 +1,4 @@
-"""Batches: sorted by length under a token or example budget, in shuffled order; a pure function of
-the seed."""
+"""Batches of like length under a token or example budget, in an order that the seed determines."""
 
 from __future__ import annotations
 
@@ -23,8 +22,7 @@ def epoch_batches(
     batch_size: int | None = None,
     batch_tokens: int | None = None,
 ) -> list[list[int]]:
-    """Indices of one epoch's batches: of `batch_size` features or up to `batch_tokens` padded
-    tokens.
+    """Indices of one epoch's batches: `batch_size` features, or up to `batch_tokens` padded tokens.
 
     A feature longer than the token budget is a batch of its own. Every feature occurs exactly once.
     """
@@ -40,8 +38,7 @@ def epoch_batches(
 
 
 def sorted_batches(features: Sequence[Feature], batch_tokens: int) -> list[list[int]]:
-    """Batches for prediction: all features sorted by length, up to `batch_tokens` padded tokens
-    each."""
+    """Batches for prediction: features sorted by length, at most `batch_tokens` padded tokens."""
     order = sorted(range(len(features)), key=lambda i: features[i].length)
     return _cut(order, features, None, batch_tokens)
 

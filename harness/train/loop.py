@@ -47,8 +47,7 @@ class Progress:
 
 @dataclass(slots=True)
 class TrainResult:
-    """What a training did. `history` holds [step, dev score] of every evaluation; `tokens` are
-    padded."""
+    """What a training did; `history` holds [step, dev score], `tokens` counts padded ones."""
 
     steps: int = 0
     planned_steps: int = 0
@@ -84,8 +83,7 @@ class Trainer:
     should_stop: Callable[[], bool] = lambda: False
 
     def run(self) -> TrainResult:
-        """Train, continuing from a checkpoint if there is one; ends with the best weights in
-        place."""
+        """Train, from a checkpoint if there is one; ends with the best weights in place."""
         schedule = self._schedule()
         evaluations = self._evaluation_steps(len(schedule))
         optimizer = GroupedAdamW(self.assembly, self.training, fused=self.numerics.device == "cpu")
@@ -122,8 +120,7 @@ class Trainer:
         return result
 
     def _schedule(self) -> list[tuple[int, list[int]]]:
-        """(task, feature indices) of every optimizer step; epochs repeat until `min_steps` is
-        reached."""
+        """(task, feature indices) of every optimizer step; epochs repeat up to `min_steps`."""
         for task in self.tasks:
             if not task.features:
                 raise InputError(f"{task.head}: nothing to train on; check its training rows")
@@ -202,8 +199,7 @@ class Trainer:
         return total / weight, tokens
 
     def _micro_batches(self, features: list[Feature]) -> list[list[Feature]]:
-        """Consecutive parts of a batch (sorted by length) of at most `micro_tokens` padded
-        tokens."""
+        """Consecutive parts of a (length-sorted) batch, at most `micro_tokens` padded tokens."""
         parts: list[list[Feature]] = []
         rows = longest = 0
         for feature in features:
@@ -265,8 +261,7 @@ class Trainer:
         tensors: dict[str, torch.Tensor],
         state: dict[str, Any],
     ) -> tuple[TrainResult, dict[str, torch.Tensor] | None]:
-        """Put weights, optimizer and random state back; returns the state and the best weights so
-        far."""
+        """Put weights, optimizer and random state back; returns the state and best weights."""
         parts: dict[str, dict[str, torch.Tensor]] = {}
         for name, tensor in tensors.items():
             part, rest = name.split("/", 1)

@@ -1,5 +1,4 @@
-"""AdamW over the trained groups of an assembly, its linear schedule, and its state as plain
-tensors."""
+"""AdamW over an assembly's trained groups, its linear schedule, its state as plain tensors."""
 
 from __future__ import annotations
 

@@ -27,8 +27,7 @@ def predict(
     batch_tokens: int,
     on_batch: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Logits]:
-    """Logits of each feature, in their order, without padding; on memory shortage batches
-    shrink."""
+    """Logits of each feature, in order, without padding; batches shrink when memory runs out."""
     logits: list[Logits | None] = [None] * len(features)
     model = assembly.model.eval()
     pending = sorted_batches(features, batch_tokens)

@@ -1,7 +1,6 @@
 """A synthetic multilingual world with a known truth: languages, text and labelled tasks.
 
-Its alignment across languages is constructed; nothing measured on it is a finding about human
-languages.
+Its alignment across languages is constructed; what is measured on it says nothing of human ones.
 """
 
 from harness.data.world.languages import GROUPS, HUB, LANGUAGES, Language
