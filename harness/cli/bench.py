@@ -30,7 +30,7 @@ from harness.results import contrast_table, per_language_table, summary_json, su
 @machine_options
 @click.option("--json", "as_json", is_flag=True, help="Print the tables as JSON.")
 @click.option("--languages", is_flag=True, help="Also print a table of all languages per target.")
-@click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--quiet", is_flag=True, help="No progress, no notices: only warnings and errors.")
 def command(suite: str, as_json: bool, languages: bool, quiet: bool, **options: Any) -> None:
     """Run SUITE (default: the built-in world, no data needed), print the table, write the records.
 
@@ -67,6 +67,7 @@ def command(suite: str, as_json: bool, languages: bool, quiet: bool, **options: 
         click.echo(json.dumps(_summary(bench, plan, records), indent=2))
     else:
         click.echo(render(bench, plan, records, languages=languages))
+    if not (as_json or quiet):
         click.echo(
             f"{len(records)} records in {bench.out / 'records'} "
             f"({duration(time.monotonic() - started)}); check them: xstilts validate {bench.out}",

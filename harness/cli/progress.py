@@ -88,7 +88,7 @@ class TerminalProgress:
 
 
 class ClickHandler(logging.Handler):
-    """Warnings of the library as lines on stderr."""
+    """What the library logs as lines on stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print the record."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -271,3 +272,16 @@ def test_validate_refuses_a_folder_without_records(
 
 def test_the_group_refuses_names_that_are_no_commands() -> None:
     assert cli.get_command(click.Context(cli), "group") is None
+
+
+@pytest.mark.world
+def test_quiet_leaves_stderr_empty_and_the_table_as_it_is(
+    tiny_run: Any, xstilts: Callable[..., Any]
+) -> None:
+    arguments = ("bench", "tiny", "--catalog", tiny_run.catalog, "--out", tiny_run.out)
+    loud = xstilts(*arguments, "--device", "cpu", "--workers", "0")
+    quiet = xstilts(*arguments, "--device", "cpu", "--workers", "0", "--quiet")
+    assert (loud.code, quiet.code) == (0, 0)
+    assert f"records in {tiny_run.out / 'records'}" in loud.err
+    assert quiet.err == ""
+    assert quiet.out == loud.out != ""
