@@ -12,21 +12,18 @@ import click
 from tabulate import tabulate
 
 from harness.catalog import Backbone, Catalog, Source
-from harness.cli.common import load_catalog, show_library_warnings
+from harness.cli.common import (
+    bad_rows_option,
+    catalog_option,
+    data_option,
+    load_catalog,
+    show_library_warnings,
+)
 from harness.data import DataContext, Finding, Owner, Split, check_splits, owners, splits
 from harness.errors import InputError
 
 _suite = click.option("--suite", "suites", multiple=True, metavar="NAME",
                       help="Only what this suite reads; may be repeated.")  # fmt: skip
-_data = click.option("--data", "root", type=click.Path(path_type=Path),
-                     help="Folder with the data files.")  # fmt: skip
-_catalog = click.option(
-    "--catalog",
-    "catalog_folders",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="A folder laid out like adapters_cfg/ with more (or other) YAML.",
-)
 _UNDEFINED = "–"
 _NOT_ROWS = ("answers_dropped", "blank_tokens_dropped", "overlap_dropped")
 _LEGEND = """examples: as used, without what overlaps
@@ -44,27 +41,28 @@ def command() -> None:
 
 @command.command()
 @_suite
-@_data
-@_catalog
+@data_option
+@catalog_option
 @_json
 def ls(
-    suites: tuple[str, ...], root: Path | None, catalog_folders: tuple[Path, ...], as_json: bool
-) -> None:
+    suites: tuple[str, ...], data_folder: Path | None, catalog_folders: tuple[Path, ...],
+    as_json: bool,
+) -> None:  # fmt: skip
     """List sources, targets and backbones with their data, and which of their files are there."""
     catalog = load_catalog(catalog_folders)
-    context = _context(catalog, root, "refuse")
+    context = _context(catalog, data_folder, "refuse")
     chosen = owners(catalog, [catalog.suite(name) for name in suites])
     if not suites:
         chosen += [*(s for s in catalog.sources.values() if s.world),
                    *(t for t in catalog.targets.values() if t.world)]  # fmt: skip
     rows = [_describe(owner, context) for owner in chosen]
     if as_json:
-        click.echo(json.dumps({"data": root and str(root), "rows": rows}, indent=2))
+        click.echo(json.dumps({"data": data_folder and str(data_folder), "rows": rows}, indent=2))
         return
     click.echo(
         tabulate(
             [[r["kind"], r["name"], r["format"], _languages(r["languages"]), r["split"],
-              _presence(r["files"], root), r["licence"]] for r in rows],
+              _presence(r["files"], data_folder), r["licence"]] for r in rows],
             headers=["kind", "name", "format", "languages", "split", "files", "licence"],
             maxcolwidths=[None] * 6 + [40],
         )
@@ -73,14 +71,13 @@ def ls(
 
 @command.command()
 @_suite
-@_data
-@click.option("--bad-rows", type=click.Choice(["refuse", "skip"]), default="refuse",
-              show_default=True, help="Whether a malformed row is an error.")  # fmt: skip
-@_catalog
+@data_option
+@bad_rows_option
+@catalog_option
 @_json
 def check(
-    suites: tuple[str, ...], root: Path | None, bad_rows: str, catalog_folders: tuple[Path, ...],
-    as_json: bool,
+    suites: tuple[str, ...], data_folder: Path | None, bad_rows: str,
+    catalog_folders: tuple[Path, ...], as_json: bool,
 ) -> None:  # fmt: skip
     """Read every split: rows, what befell them, fingerprints as in records.
 
@@ -88,9 +85,9 @@ def check(
     """
     catalog = load_catalog(catalog_folders)
     chosen = owners(catalog, [catalog.suite(name) for name in suites])
-    if root is None and not all(owner.world for owner in chosen):
+    if data_folder is None and not all(owner.world for owner in chosen):
         raise InputError("--data is missing; give the folder with the data files")
-    context = _context(catalog, root, bad_rows)
+    context = _context(catalog, data_folder, bad_rows)
     wanted = [split for owner in chosen for split in splits(owner)]
     findings = check_splits(wanted, context, _show)
     if sys.stderr.isatty():
@@ -98,7 +95,7 @@ def check(
     rows = [_row(finding) for finding in findings]
     missing = _missing(findings)
     if as_json:
-        document = {"data": root and str(root), "rows": rows, "missing": missing}
+        document = {"data": data_folder and str(data_folder), "rows": rows, "missing": missing}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         click.echo(_table(rows))
@@ -112,8 +109,8 @@ def check(
     if missing or wrong:
         bad = sum(not finding.ok for finding in findings)
         raise InputError(
-            f"{root}: {len(missing)} files missing, {wrong} splits wrong; {bad} of {len(findings)} "
-            "splits cannot be used"
+            f"{data_folder}: {len(missing)} files missing, {wrong} splits wrong; "
+            f"{bad} of {len(findings)} splits cannot be used"
         )
 
 

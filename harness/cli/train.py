@@ -13,6 +13,7 @@ import click
 from harness.bench import Bench, LocalExecutor, SourceWork, Store, plan_source
 from harness.catalog import Backbone, Source
 from harness.cli.common import (
+    backbone_option,
     data_options,
     machine_options,
     make_bench,
@@ -43,7 +44,7 @@ from harness.errors import InputError, WorkError
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of trained artifacts. [default: results/SUITE/store]",
 )
-@click.option("--backbone", help="Catalog name, local folder, or hub id@revision.")
+@backbone_option
 @data_options
 @machine_options
 def command(
