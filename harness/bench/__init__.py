@@ -3,7 +3,7 @@
 from harness.bench.data import SuiteData
 from harness.bench.estimate import estimate
 from harness.bench.evaluate import evaluate_model, find_backbone
-from harness.bench.local import LocalExecutor, Observer, default_workers
+from harness.bench.local import LocalExecutor, Observer
 from harness.bench.plan import Cell, Plan, Selection, make_plan, plan_source
 from harness.bench.records import RecordMaker, record_path
 from harness.bench.run import Bench
@@ -28,7 +28,6 @@ __all__ = [
     "Store",
     "SuiteData",
     "check_target",
-    "default_workers",
     "estimate",
     "evaluate_model",
     "find_backbone",

@@ -12,7 +12,7 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -321,15 +321,3 @@ def explain(error: Exception, place: Path) -> tuple[str, int]:
 def _is_of_the_disk(error: Exception) -> bool:
     """Whether reading or writing failed; safetensors has an error of its own for that."""
     return isinstance(error, OSError) or "os error" in str(error) or "No space left" in str(error)
-
-
-def default_workers(settings: Settings, cores: int) -> int:
-    """One worker per GPU run; on the CPU as many as there are cores for their threads."""
-    if settings.numerics.device != "cpu":
-        return 1
-    return max(1, cores // settings.numerics.threads)
-
-
-def with_threads(settings: Settings, threads: int) -> Settings:
-    """The settings with another number of threads a worker."""
-    return replace(settings, numerics=replace(settings.numerics, threads=threads))
