@@ -52,7 +52,7 @@ def _packages() -> dict[str, str]:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            continue
+            continue  # a package that is not installed changed no number
     return found
 
 
@@ -90,5 +90,5 @@ def _run(command: list[str]) -> str | None:
             command, capture_output=True, text=True, timeout=_TIMEOUT, check=True, env=variables
         )
     except (OSError, subprocess.SubprocessError):
-        return None
+        return None  # not there, failed or too slow: the record says null
     return done.stdout.strip()
