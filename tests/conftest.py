@@ -36,6 +36,6 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def base() -> Any:
     """nano, frozen; it has no dropout."""
-    from tests.nano import load_nano
+    from tests.nano import load_model
 
-    return load_nano()
+    return load_model()

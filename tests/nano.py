@@ -21,8 +21,8 @@ _FORMATS = {"pair": "pair_classification", "tagging": "tagging", "span": "span_q
             "choice": "multiple_choice", "bitext": "bitext_retrieval"}  # fmt: skip
 
 
-def load_nano(folder: Path = NANO, name: str = "nano") -> Any:
-    """The frozen model, or another one's, on the CPU."""
+def load_model(folder: Path = NANO, name: str = "nano") -> Any:
+    """The frozen model in a folder, on the CPU."""
     return load_backbone(BackboneFiles(name, folder, "", 4), torch.device("cpu"))
 
 
@@ -44,10 +44,8 @@ def examples_of(
 
 
 def encode(
-    goal: Goal, examples: Sequence[Example], *, training: bool, **options: int
+    goal: Goal, examples: Sequence[Example], options: EncodeOptions, *, training: bool
 ) -> list[Feature]:
-    """The examples as the goal's features; `options` are those of EncodeOptions."""
-    return goal.format.encode(
-        list(examples), load_tokenizer(NANO), goal.labels, EncodeOptions(**options),
-        training=training,
-    )  # fmt: skip
+    """The examples as the goal's features, by nano's tokenizer."""
+    tokenizer = load_tokenizer(NANO)
+    return goal.format.encode(list(examples), tokenizer, goal.labels, options, training=training)

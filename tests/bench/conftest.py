@@ -22,11 +22,10 @@ import torch
 
 from harness.canonical import file_digest
 from harness.cli import main
-from harness.data.world import __file__ as world_file
 from harness.results import reproducible
+from tests.nano import NANO
 
 ROOT = Path(__file__).resolve().parents[2]
-NANO = Path(world_file).parent / "nano"
 LIMIT = 300.0  # seconds until a wait is given up; nothing is asserted about times below it
 VOLATILE = ("costs.json", "manifest.json")  # the manifest holds the hash of the costs
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.conftest import NANO, Done, Runner, write_catalog, xstilts
+from tests.bench.conftest import Done, Runner, write_catalog, xstilts
+from tests.nano import NANO
 
 PAIRS = "".join(f"premise {i}\thypothesis {i}\t{label}\n" for i, label in enumerate("abcabc"))
 CONLLU = "".join(

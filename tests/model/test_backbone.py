@@ -15,22 +15,18 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import XLMRobertaModel
 
-from harness.data.world import __file__ as world_file
 from harness.errors import InputError
 from harness.model import (
-    BackboneFiles,
     Numerics,
     backbone_from_argument,
     check_backbone,
     fork_backbone,
-    load_backbone,
     load_tokenizer,
     resolve_numerics,
 )
+from tests.nano import NANO, load_model
 
 ROOT = Path(__file__).resolve().parents[2]
-NANO = Path(world_file).parent / "nano"
-CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -46,10 +42,6 @@ def refusal(work: Callable[[], object]) -> str:
     text = str(caught.value)
     assert "\n" not in text
     return text
-
-
-def load(folder: Path) -> object:
-    return load_backbone(BackboneFiles("copy", folder, "", 4), CPU)
 
 
 # --- what a folder must hold ---
@@ -82,14 +74,15 @@ def test_code_in_a_folder_is_never_run(folder: Path) -> None:
     config = {"model_type": "mine", "auto_map": {"AutoConfig": "code.Config"}}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "code.py").write_text("raise SystemExit('was run')")
-    refusal(lambda: check_backbone(folder))
+    assert "'mine'" in refusal(lambda: check_backbone(folder))
+    assert "Model mine" in refusal(lambda: load_model(folder))
 
 
 @pytest.mark.parametrize("size", [0, 3, 5000])
 def test_cut_weights_are_refused(folder: Path, size: int) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:size])
-    assert str(folder) in refusal(lambda: load(folder))
+    assert str(folder) in refusal(lambda: load_model(folder))
 
 
 def test_a_damaged_tokenizer_is_refused(folder: Path) -> None:
@@ -100,7 +93,7 @@ def test_a_damaged_tokenizer_is_refused(folder: Path) -> None:
 def test_layers_that_the_weights_lack_are_not_made_up(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_bytes())
     (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 4}))
-    assert "encoder.layer.3" in refusal(lambda: load(folder))
+    assert "encoder.layer.3" in refusal(lambda: load_model(folder))
 
 
 def test_old_weights_load_as_the_safe_ones_do(folder: Path) -> None:
@@ -108,12 +101,12 @@ def test_old_weights_load_as_the_safe_ones_do(folder: Path) -> None:
     torch.save(tensors, folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
     check_backbone(folder)
-    loaded = load_backbone(BackboneFiles("copy", folder, "", 4), CPU).roberta.state_dict()
+    loaded = load_model(folder).roberta.state_dict()
     assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())
 
 
 def test_a_loaded_backbone_is_frozen_and_without_pooler() -> None:
-    model = load_backbone(BackboneFiles("my name", NANO, "", 4), CPU)
+    model = load_model(name="my name")
     plain = XLMRobertaModel.from_pretrained(NANO, add_pooling_layer=False)
     assert {name.removeprefix("roberta.") for name, _ in model.named_parameters()} == {
         name for name, _ in plain.named_parameters()
@@ -243,7 +236,7 @@ def test_a_hub_backbone_is_its_revision_in_the_local_cache(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("share", [True, False])
 def test_a_fork_shares_its_tensors_or_none(share: bool) -> None:
-    base = load_backbone(BackboneFiles("nano", NANO, "", 4), CPU)
+    base = load_model()
     fork = fork_backbone(base, share=share)
     assert fork is not base
     places = [
@@ -260,7 +253,7 @@ def test_a_fork_shares_its_tensors_or_none(share: bool) -> None:
 
 
 def test_a_fork_without_sharing_is_free_to_change(folder: Path) -> None:
-    base = load_backbone(BackboneFiles("nano", NANO, "", 4), CPU)
+    base = load_model()
     before = {name: tensor.clone() for name, tensor in base.state_dict().items()}
     with torch.no_grad():
         for parameter in fork_backbone(base, share=False).parameters():
@@ -308,5 +301,5 @@ def test_sharded_weights_are_found(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     (folder / "model.safetensors").unlink()
     check_backbone(folder)
-    loaded = load_backbone(BackboneFiles("copy", folder, "", 4), CPU).roberta.state_dict()
+    loaded = load_model(folder).roberta.state_dict()
     assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())

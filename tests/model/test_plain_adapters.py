@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,24 +15,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from harness.catalog import Training
-from harness.data.world import TASKS, World, generate
-from harness.data.world import __file__ as world_file
-from harness.formats import Batch, EncodeOptions, Feature, RetrievalOptions, collate, get_format
-from harness.model import (
-    Assembly,
-    BackboneFiles,
-    Numerics,
-    load_assembly,
-    load_backbone,
-    load_tokenizer,
-    stored_parameters,
-)
+from harness.formats import Batch, EncodeOptions, Feature, collate, get_format
+from harness.model import Assembly, Numerics, load_assembly, stored_parameters
 from harness.recipes import Goal, TrainedSource, get_recipe
 from harness.train import Trainer, TrainTask
+from tests.nano import NANO, encode, examples_of, goal_of
 
-NANO = Path(world_file).parent / "nano"
-FORMATS = {"pair": "pair_classification", "tagging": "tagging", "span": "span_qa",
-           "choice": "multiple_choice", "bitext": "bitext_retrieval"}  # fmt: skip
+pytestmark = pytest.mark.usefixtures("one_thread")
 # recipe, task of the target, sources: every recipe, every format, and fusion for retrieval
 CASES = {
     "direct": ("direct", "mc", []),
@@ -116,24 +104,9 @@ class Case:
         return dict(load_file(self.folder / "plain.safetensors"))
 
 
-def goal_of(task: str, name: str) -> Goal:
-    kind = TASKS[task]
-    labels = kind.labels or tuple(map(str, range(kind.choices)))
-    form = get_format(FORMATS[kind.kind])
-    if not form.trained:
-        form = form.with_options(RetrievalOptions(layer=2))  # type: ignore[attr-defined]
-    return Goal(name, form, labels, seed=3)
-
-
 def features_of(task: str, goal: Goal, language: str, split: Any, count: int) -> list[Feature]:
-    examples = list(generate(World(0), task, language, count, split))
-    return goal.format.encode(
-        examples,
-        load_tokenizer(NANO),
-        goal.labels,
-        EncodeOptions(max_length=100),
-        training=split == "train",
-    )
+    examples = examples_of(task, language, count, split)
+    return encode(goal, examples, EncodeOptions(max_length=100), training=split == "train")
 
 
 def train(assembly: Assembly, tasks: list[TrainTask]) -> None:
@@ -151,20 +124,6 @@ def outputs(assembly: Assembly, goal: Goal, batch: Batch) -> dict[str, torch.Ten
             batch.input_ids, attention_mask=batch.attention_mask
         )[0]
         return {**found, "hidden": hidden}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Models as small as these lose time in threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def base() -> Any:
-    return load_backbone(BackboneFiles("nano", NANO, "", 4), torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")

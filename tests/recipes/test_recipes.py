@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,15 +12,15 @@ from adapters.composition import Fuse, Stack
 from transformers import XLMRobertaModel
 
 from harness.catalog import Training
-from harness.data.world import TASKS, World, generate
-from harness.data.world import __file__ as world_file
 from harness.errors import InputError, WorkError
 from harness.formats import EncodeOptions, RetrievalOptions, collate, get_format
-from harness.model import Assembly, BackboneFiles, Numerics, load_backbone, load_tokenizer
+from harness.model import Assembly, Numerics
 from harness.recipes import RECIPES, Goal, TrainedSource, get_recipe
 from harness.train import Trainer, TrainTask
+from tests.nano import NANO, encode, examples_of, goal_of
 
-NANO = Path(world_file).parent / "nano"
+pytestmark = pytest.mark.usefixtures("one_thread")
+OPTIONS = EncodeOptions(max_length=60)
 NLI, SUP = "nli_A0", "sup_B0"
 FUSION = f"{NLI},{SUP}"
 TARGET = "world-nli"
@@ -49,31 +48,8 @@ TRAINED = {
 SOURCES = {"direct": 0, "stack": 1, "fuse": 2, "full-ft": 0}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Models as small as these lose time in threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def base() -> Any:
-    return load_backbone(BackboneFiles("nano", NANO, "", 4), torch.device("cpu"))
-
-
-def goal_of(task: str, name: str, seed: int = 3) -> Goal:
-    form = {"nli": "pair_classification", "sup": "tagging"}[task]
-    return Goal(name, get_format(form), TASKS[task].labels, seed)
-
-
 def task_of(task: str, language: str, goal: Goal) -> TrainTask:
-    examples = list(generate(World(0), task, language, 24, "train"))
-    options = EncodeOptions(max_length=60)
-    features = goal.format.encode(
-        examples, load_tokenizer(NANO), goal.labels, options, training=True
-    )
+    features = encode(goal, examples_of(task, language, 24), OPTIONS, training=True)
     return TrainTask(goal.name, goal.format, features)
 
 
@@ -232,12 +208,9 @@ def embed(assembly: Assembly, layer: int) -> torch.Tensor:
 
 
 def untrained_outputs(assembly: Assembly, layer: int) -> tuple[torch.Tensor, Any]:
-    examples = list(generate(World(0), "ret", "B1", 6, "test"))
     retrieval = get_format("bitext_retrieval").with_options(RetrievalOptions(layer))  # type: ignore[attr-defined]
-    features = retrieval.encode(
-        examples, load_tokenizer(NANO), (), EncodeOptions(max_length=60), training=False
-    )
-    batch = collate(features, 1)
+    goal = Goal("", retrieval, ())
+    batch = collate(encode(goal, examples_of("ret", "B1", 6, "test"), OPTIONS, training=False), 1)
     with torch.no_grad():
         return retrieval.forward(assembly.model.eval(), "", batch)["embedding"], batch
 

@@ -9,20 +9,21 @@ import pytest
 import torch
 
 from harness.catalog import Training
-from harness.formats import Feature
+from harness.formats import EncodeOptions, Feature
 from harness.model import Assembly, Numerics, add_adapter, add_fusion
 from harness.recipes import get_recipe
 from harness.train import GroupedAdamW, Trainer, TrainTask
 from tests.nano import encode, examples_of, goal_of
 
 TRAINING = Training(epochs=1, learning_rate=1e-2, batch_size=4, warmup=0.0, patience=0)
+OPTIONS = EncodeOptions(max_length=100, doc_stride=20)
 Gradients = dict[str, torch.Tensor]
 
 
 def features_of(task: str, count: int, seed: int = 0) -> list[Feature]:
     """Training features in the hub language."""
     examples = examples_of(task, "A0", count, seed=seed)
-    return encode(goal_of(task), examples, training=True, max_length=100, doc_stride=20)
+    return encode(goal_of(task), examples, OPTIONS, training=True)
 
 
 def assemble(base: Any, task: str, recipe: str = "direct") -> Assembly:

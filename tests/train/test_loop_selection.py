@@ -16,6 +16,7 @@ from harness.bench.store import Store
 from harness.bench.work import Worker
 from harness.catalog import Recipe, Source, SplitSpec, Target
 from harness.data import Dataset, make_dataset
+from harness.formats import EncodeOptions
 from harness.model import Assembly, Numerics
 from harness.train import Progress, predict
 from tests.nano import NANO, encode, examples_of, goal_of
@@ -157,7 +158,7 @@ def test_selection_sees_dev_rows_only(
     rows = {}
     for split in ("train", "dev"):
         examples = examples_of("nli", "A0", 12, split)
-        features = encode(goal, examples, training=False, max_length=100)
+        features = encode(goal, examples, EncodeOptions(max_length=100), training=False)
         rows[split] = {feature.rows for feature in features}
     assert not rows["train"] & rows["dev"]
     assert predicted == [rows["dev"]] * 2  # once an epoch

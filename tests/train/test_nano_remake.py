@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 
 from harness.data.world import World
-from harness.data.world import __file__ as world_file
 from harness.train.nano import pretrain_nano
 from harness.train.nano_checks import by_group, embedding_cosine, load_nano, retrieval_accuracy
-
-SHIPPED = Path(world_file).parent / "nano"
+from tests.nano import NANO
 
 
 def measures(folder: Path) -> dict[str, float]:
@@ -31,7 +29,7 @@ def measures(folder: Path) -> dict[str, float]:
 
 
 def test_the_shipped_backbone_is_aligned_in_the_order_of_resources() -> None:
-    found = measures(SHIPPED)
+    found = measures(NANO)
     assert found["restored"] > 0.5
     assert found["retrieval high"] > found["retrieval mid"] > found["retrieval low"] > 20
     assert found["cosine high"] > found["cosine mid"] > found["cosine low"] > 0.4
@@ -42,7 +40,7 @@ def test_another_seed_makes_as_good_a_backbone(tmp_path: Path) -> None:
     steps: list[int] = []
     pretrain_nano(1, tmp_path, progress=lambda step, total, loss: steps.append(step))
     assert steps == list(range(1, len(steps) + 1))
-    shipped, remade = measures(SHIPPED), measures(tmp_path)
+    shipped, remade = measures(NANO), measures(tmp_path)
     # margins: about twice the spread seen over the seeds 0 to 2
     for name, value in remade.items():
         margin = 15.0 if name.startswith("retrieval") else 0.05

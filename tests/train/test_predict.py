@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,52 +11,19 @@ import pytest
 import torch
 
 from harness.data import Example
-from harness.data.world import TASKS, World, generate
-from harness.data.world import __file__ as world_file
 from harness.errors import WorkError
-from harness.formats import (
-    EncodeOptions,
-    Feature,
-    Format,
-    Logits,
-    MaskedLM,
-    RetrievalOptions,
-    get_format,
-)
+from harness.formats import EncodeOptions, Feature, Format, Logits, MaskedLM
 from harness.formats.base import Batch
 from harness.formats.pair_classification import PairClassification
-from harness.model import Assembly, BackboneFiles, Numerics, load_backbone, load_tokenizer
+from harness.model import Assembly, Numerics, load_tokenizer
 from harness.recipes import Goal, get_recipe
 from harness.train import padded_tokens, predict
+from tests.nano import NANO, TRAINED_TASKS, encode, examples_of, goal_of
 
-NANO = Path(world_file).parent / "nano"
-FORMATS = {"nli": "pair_classification", "pos": "tagging", "qa": "span_qa",
-           "mc": "multiple_choice", "ret": "bitext_retrieval"}  # fmt: skip
+pytestmark = pytest.mark.usefixtures("one_thread")
+TASKS = (*TRAINED_TASKS, "ret")
 OPTIONS = EncodeOptions(max_length=60, doc_stride=20)  # so that some texts take several windows
 ROUNDING = 5e-5  # measured: at most 6e-6, on logits of up to 13
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Models as small as these lose time in threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def base() -> Any:
-    return load_backbone(BackboneFiles("nano", NANO, "", 4), torch.device("cpu"))
-
-
-def goal_of(task: str) -> Goal:
-    kind = TASKS[task]
-    labels = kind.labels or tuple(map(str, range(kind.choices)))
-    form = get_format(FORMATS[task])
-    if not form.trained:
-        form = form.with_options(RetrievalOptions(layer=2))  # type: ignore[attr-defined]
-    return Goal(f"t-{task}", form, labels, 3)
 
 
 def prepared(base: Any, task: str) -> tuple[Assembly, Goal, list[Example], list[Feature]]:
@@ -70,10 +36,8 @@ def prepared(base: Any, task: str) -> tuple[Assembly, Goal, list[Example], list[
             if parameter.dim() == 2:
                 parameter.normal_(std=0.3 if name.startswith("heads.") else 0.1)
     assembly.train_groups({})
-    examples = list(generate(World(0), task, "B0", 40, "test"))
-    features = goal.format.encode(
-        examples, load_tokenizer(NANO), goal.labels, OPTIONS, training=False
-    )
+    examples = examples_of(task, "B0", 40, "test")
+    features = encode(goal, examples, OPTIONS, training=False)
     assert len({feature.length for feature in features}) > 3
     if task == "nli":  # the first token says much the same everywhere: centre the logits
         mean = np.mean([row["logits"] for row in run(assembly, goal, features, 500)], axis=0)
@@ -118,7 +82,7 @@ def largest_difference(one: Sequence[Logits], other: Sequence[Logits]) -> float:
     return worst
 
 
-@pytest.mark.parametrize("task", FORMATS)
+@pytest.mark.parametrize("task", TASKS)
 def test_the_batch_size_does_not_matter(task: str, base: Any, record_property: Any) -> None:
     assembly, goal, examples, features = prepared(base, task)
     found, passes = [], []
@@ -142,7 +106,7 @@ def test_the_batch_size_does_not_matter(task: str, base: Any, record_property: A
     assert len({str(answer) for answer in answers[0]}) > 1  # no constant
 
 
-@pytest.mark.parametrize("task", FORMATS)
+@pytest.mark.parametrize("task", TASKS)
 def test_the_order_does_not_matter(task: str, base: Any) -> None:
     assembly, goal, _, features = prepared(base, task)
     straight = run(assembly, goal, features, 500)
@@ -158,7 +122,7 @@ def test_masked_lm_does_not_depend_on_batches_either(base: Any) -> None:
     goal = Goal("t-mlm", form, (), 3)
     assembly = get_recipe("direct").assemble(base, goal, [], 4)
     tokenizer = load_tokenizer(NANO)
-    texts = list(generate(World(0), "pos", "B0", 20, "test"))
+    texts = examples_of("pos", "B0", 20, "test")
     rows = [
         Feature((tuple(tokenizer(" ".join(text.tokens))["input_ids"]),), i)  # type: ignore[attr-defined]
         for i, text in enumerate(texts)

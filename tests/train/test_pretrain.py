@@ -7,7 +7,6 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from harness.catalog import Pretraining
 from harness.data import TextExample
 from harness.data.world import World, documents
 from harness.errors import InputError
-from harness.model import BackboneFiles, Numerics, check_backbone, load_backbone, load_tokenizer
+from harness.model import Numerics, check_backbone, load_tokenizer
 from harness.train import (
     Checkpointer,
     Interrupted,
@@ -28,21 +27,14 @@ from harness.train import (
     pretrain_backbone,
     train_tokenizer,
 )
+from tests.nano import load_model
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = Pretraining(
     vocabulary=220, hidden_size=32, layers=2, heads=2, intermediate_size=64, max_positions=40,
     texts=(), steps=60, batch_tokens=512, learning_rate=1e-2,
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Models as small as these lose time in threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +218,7 @@ def test_everybody_can_load_it(
     assert not any(info.values())
     assert plain.config.vocab_size == len(tokenizer)
     assert plain.config.max_position_embeddings == SPEC.max_positions + 2
-    ours = load_backbone(BackboneFiles("small", folder, "", 4), torch.device("cpu"))
+    ours = load_model(folder, "small")
     lines = [text.segments[0] for text in texts[:9]] + [" ".join(texts[0].segments * 20)]
     batch = tokenizer(lines, padding=True, truncation=True, return_tensors="pt")
     assert batch["input_ids"].shape[1] == SPEC.max_positions  # the longest it can take
