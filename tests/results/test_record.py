@@ -164,6 +164,8 @@ def test_violations(record: dict[str, Any], path: str, value: object, message: s
 
 def test_differences_in_the_last_digits_are_no_violation(record: dict[str, Any]) -> None:
     validate_record(edited(record, "averages/all/score", 56.0 + 5e-10), "r.json")
+    with pytest.raises(InputError, match=r"averages\.all\.score"):
+        validate_record(edited(record, "averages/all/score", 56.0 + 5e-9), "r.json")
 
 
 @pytest.mark.parametrize("document", [None, [], "x", 3, {}])
