@@ -247,7 +247,7 @@ class SpanQA(Format[SpanExample]):
 
 @dataclass(frozen=True, slots=True)
 class _Context:
-    """A tokenised context: ids, characters of each token less outer spaces, which have any."""
+    """A tokenised context; a token stands at `starts` to `ends` of the text, if it is `usable`."""
 
     ids: list[int]
     starts: Indices

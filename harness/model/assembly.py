@@ -37,7 +37,7 @@ def adapter_name(source: str) -> str:
 class Assembly:
     """A model ready for work: what is active, which heads it has, and what is trained, by group.
 
-    Groups are `adapter`, `fusion`, `head` and `backbone`; each names (kind, module name) pairs.
+    `trained` maps `adapter`, `fusion`, `head` and `backbone` to the names of what is trained of each.
     """
 
     model: XLMRobertaAdapterModel
