@@ -37,7 +37,7 @@ def adapter_name(source: str) -> str:
 class Assembly:
     """A model ready for work: what is active, which heads it has, and what is trained, by group.
 
-    `trained` maps `adapter`, `fusion`, `head` and `backbone` to the names of what is trained of each.
+    `trained` maps groups (`adapter`, `fusion`, `head`, `backbone`) to the names trained in them.
     """
 
     model: XLMRobertaAdapterModel
