@@ -203,7 +203,10 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """A question fixed before the run: mean score of `better` minus `worse` on some languages."""
+    """A question fixed before the run: mean score of `better` minus that of `worse`.
+
+    `worse_languages`: where the two sides are compared on different languages (of resource, say).
+    """
 
     name: str
     question: str
@@ -211,6 +214,7 @@ class Contrast:
     better: tuple[str, ...]  # (recipe, source set) or (recipe,)
     worse: tuple[str, ...]
     languages: tuple[str, ...] = ()  # empty: all that are zero-shot on both sides
+    worse_languages: tuple[str, ...] = ()  # empty: those of `better`
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,10 +117,14 @@ def _contrast(
     catalog: Catalog, contrast: Contrast, file: Path, key: str, cells: set[Cell]
 ) -> Iterator[Problem]:
     languages = catalog.targets[contrast.target].languages
-    for code in contrast.languages:
-        if code not in languages:
-            allowed = f"languages of '{contrast.target}': {names(languages, 60)}"
-            yield problem(file, f"{key}.languages", f"'{code}'", allowed, "remove it")
+    for field in ("languages", "worse_languages"):
+        for code in getattr(contrast, field):
+            if code not in languages:
+                allowed = f"languages of '{contrast.target}': {names(languages, 60)}"
+                yield problem(file, f"{key}.{field}", f"'{code}'", allowed, "remove it")
+    if contrast.worse_languages and not contrast.languages:
+        todo = "name the languages of `better` too"
+        yield problem(file, f"{key}.languages", "nothing", "a list of languages", todo)
     sides = [(side, getattr(contrast, side)) for side in ("better", "worse")]
     for side, cell in sides:
         if (contrast.target, *cell) not in cells:
@@ -128,7 +132,7 @@ def _contrast(
             allowed = f"what the blocks run on '{contrast.target}': {names(here)}"
             todo = "correct it, or add a block"
             yield problem(file, f"{key}.{side}", f"'{'/'.join(cell)}'", allowed, todo)
-    if contrast.better == contrast.worse:
+    if contrast.better == contrast.worse and not contrast.worse_languages:
         got = f"'{'/'.join(contrast.worse)}'"
         yield problem(file, f"{key}.worse", got, "another one than `better`", "correct one of them")
 

@@ -62,6 +62,7 @@ def _cell_json(cell: Cell | None) -> dict[str, Any] | None:
         "above_floor": cell.above,
         "scored": cell.scored,
         "at_floor": cell.at_floor,
+        "floor_languages": list(cell.floor_languages),
         "comparable": cell.comparable,
         "best": cell.best,
     }
@@ -77,6 +78,7 @@ def _answer_json(answer: Answer) -> dict[str, Any]:
         "worse": list(contrast.worse),
         "variant": answer.variant,
         "languages": list(answer.languages),
+        "worse_languages": list(answer.worse_languages),
         **(_spread_json(spread) if spread else dict.fromkeys(("mean", "sd", "min", "max"))),
         "per_seed": {str(seed): difference for seed, difference in answer.per_seed},
         "agree": answer.agree,

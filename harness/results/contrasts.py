@@ -27,6 +27,7 @@ class Answer:
     variant: str  # backbone, device and, where it matters, setting, if the records differ in them
     per_seed: tuple[tuple[int, float], ...]
     languages: tuple[str, ...]
+    worse_languages: tuple[str, ...]
     notes: tuple[str, ...]
     at_floor: bool
 
@@ -39,6 +40,17 @@ class Answer:
     def agree(self) -> int:
         """In how many seeds `better` is better."""
         return sum(difference > 0 for _, difference in self.per_seed)
+
+
+def difference_name(contrast: Contrast) -> str:
+    """`better − worse`; with their languages where these differ."""
+    better, worse = side_name(contrast.better), side_name(contrast.worse)
+    if not contrast.worse_languages:
+        return f"{better} − {worse}"
+    high, low = (" ".join(codes) for codes in (contrast.languages, contrast.worse_languages))
+    if contrast.better == contrast.worse:
+        return f"{better}: {high} − {low}"
+    return f"{better}: {high} − {worse}: {low}"
 
 
 def side_name(side: Sequence[str]) -> str:
@@ -80,32 +92,33 @@ def _answer(contrast: Contrast, variant: str, records: Sequence[Record]) -> Answ
     languages = contrast.languages or _common_zero_shot(
         [r for side in sides for r in side.values()]
     )
+    over = (languages, contrast.worse_languages or languages)
     per_seed, marks = [], [0, 0]
     for seed in seeds:
-        pair = [side[seed] for side in sides]
-        means = [_mean(contrast, record, languages) for record in pair]
+        pair = list(zip((side[seed] for side in sides), over, strict=True))
+        means = [_mean(contrast, record, codes) for record, codes in pair]
         per_seed.append((seed, means[0] - means[1]))
-        for side, record in enumerate(pair):
-            beats = (record["scores"][c]["above_floor"]["beats"] for c in languages)
-            marks[side] += sum(beats)
-    half = len(seeds) * len(languages) / 2
+        for side, (record, codes) in enumerate(pair):
+            marks[side] += sum(record["scores"][c]["above_floor"]["beats"] for c in codes)
+    at_floor = all(2 * n <= len(seeds) * len(codes) for n, codes in zip(marks, over, strict=True))
     return Answer(
         contrast=contrast,
         variant=variant,
         per_seed=tuple(per_seed),
-        languages=tuple(languages),
-        notes=(*notes, *dict.fromkeys(_not_zero_shot(sides, names, languages))),
-        at_floor=bool(per_seed) and max(marks) <= half,
+        languages=tuple(over[0]),
+        worse_languages=tuple(over[1]),
+        notes=(*notes, *dict.fromkeys(_not_zero_shot(sides, names, over))),
+        at_floor=bool(per_seed) and at_floor,
     )
 
 
 def _not_zero_shot(
-    sides: Sequence[Mapping[int, Record]], names: Sequence[str], languages: Sequence[str]
+    sides: Sequence[Mapping[int, Record]], names: Sequence[str], over: Sequence[Sequence[str]]
 ) -> Iterator[str]:
-    for side, name in zip(sides, names, strict=True):
+    for side, name, codes in zip(sides, names, over, strict=True):
         for record in side.values():
             block = record["averages"]["zero_shot"]
-            for code in languages:
+            for code in codes:
                 if code not in (block["languages"] if block else ()):
                     yield f"{code} is not zero-shot for {name}"
 

@@ -16,7 +16,8 @@ from harness.results.statistics import Spread, mean_and_spread
 class Cell:
     """A score per seed, in percent. Cells are compared only where their `key` is equal.
 
-    `above` of the `scored` scores (language x seed) beat their floor with 95 % confidence.
+    `above` of the `scored` scores (language x seed) beat their floor with 95 % confidence;
+    `floor_languages` are those in which most seeds do not (over targets: on any of them).
     """
 
     per_seed: tuple[tuple[int, float], ...]
@@ -24,6 +25,7 @@ class Cell:
     key: str
     above: int
     scored: int
+    floor_languages: tuple[str, ...] = ()
     comparable: bool = True
     best: bool = False
 
@@ -125,18 +127,26 @@ def score_cell(
     have = sorted((r for r in records if r["averages"][average]), key=lambda r: int(r["seed"]))
     if not have:
         return None
-    per_seed, used, marks, key = [], dict[str, None](), list[bool](), list[Any]()
+    per_seed, key = [], list[Any]()
+    marks: dict[str, list[bool]] = {}
     for record in have:
         codes = languages or record["averages"][average]["languages"]
         entries = [record["scores"][code] for code in codes]
         score = mean_and_spread(entry["score"] for entry in entries).mean
         per_seed.append((int(record["seed"]), score))
-        marks += [entry["above_floor"]["beats"] for entry in entries]
-        used.update(dict.fromkeys(codes))
+        for code, entry in zip(codes, entries, strict=True):
+            marks.setdefault(code, []).append(entry["above_floor"]["beats"])
         # Where one of these differs, two means are not about the same thing.
         target = record["target"]
         key.append([record["seed"], target["split"], target["options"], sorted(codes)])
-    return Cell(tuple(per_seed), tuple(used), digest(key), sum(marks), len(marks))
+    return Cell(
+        per_seed=tuple(per_seed),
+        languages=tuple(marks),
+        key=digest(key),
+        above=sum(sum(beats) for beats in marks.values()),
+        scored=sum(len(beats) for beats in marks.values()),
+        floor_languages=tuple(c for c, beats in marks.items() if 2 * sum(beats) <= len(beats)),
+    )
 
 
 def mark_best(cells: Sequence[Cell | None]) -> list[Cell | None]:
@@ -201,5 +211,6 @@ def _over_targets(cells: Mapping[str, Cell | None]) -> Cell | None:
         languages=tuple(dict.fromkeys(c for cell in have.values() for c in cell.languages)),
         key=digest(sorted((t, cell.key) for t, cell in have.items())),
         above=sum(cell.above for cell in have.values()),
+        floor_languages=tuple(dict.fromkeys(c for f in have.values() for c in f.floor_languages)),
         scored=sum(cell.scored for cell in have.values()),
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from harness.results.contrasts import Answer, answer_contrasts, side_name
+from harness.results.contrasts import Answer, answer_contrasts, difference_name
 from harness.results.rows import Record, RowOf, group_rows, row_label
 from harness.results.statistics import Spread, mean_and_spread
 from harness.results.summary import Cell, Summary, summarise
@@ -21,6 +21,8 @@ _FLOOR = "~"
 _OTHER = "^"
 _FLOOR_LEGEND = f"{_FLOOR} most of these scores do not beat their floor (chance or majority class)"
 _CONFIDENT = "with 95 % confidence"
+_SAME = "without ±: the same in every seed (nothing is trained)"
+_LISTED = 5  # more languages than these are only counted
 
 
 def summary_table(
@@ -101,7 +103,7 @@ def contrast_table(
             answer.contrast.name,
             *([answer.variant] if variants else []),
             answer.contrast.target,
-            f"{side_name(answer.contrast.better)} − {side_name(answer.contrast.worse)}",
+            difference_name(answer.contrast),
             " ".join(_signed(d) for _, d in answer.per_seed) or _UNDEFINED,
             _difference(answer),
             f"{answer.agree} of {len(answer.per_seed)}" if answer.per_seed else _UNDEFINED,
@@ -116,8 +118,7 @@ def contrast_table(
         *([f"{_FLOOR} on neither side most scores beat their floor {_CONFIDENT}"]
           if any(a.at_floor for a in answers) else []),
         *dict.fromkeys(
-            f"{a.contrast.name}: {a.contrast.question} ({_join(a.languages) or 'no languages'})"
-            for a in answers
+            f"{a.contrast.name}: {a.contrast.question} ({_compared_on(a)})" for a in answers
         ),
         *dict.fromkeys(f"{a.contrast.name}: {text}" for a in answers for text in a.notes),
     ]  # fmt: skip
@@ -127,7 +128,7 @@ def contrast_table(
 def _score(cell: Cell | None, seeds: Sequence[int]) -> str:
     if cell is None:
         return _UNDEFINED
-    text = _spread(cell.spread)
+    text = f"{cell.spread.mean:.1f}" if _is_same(cell) else _spread(cell.spread)
     if len(cell.per_seed) < len(seeds):
         text += f" (n={len(cell.per_seed)})"
     marks = (_BEST, cell.best), (_FLOOR, cell.at_floor), (_OTHER, not cell.comparable)
@@ -170,7 +171,29 @@ def _summary_legend(summary: Summary, seed_note: str, cells: str) -> list[str]:
         "seconds: wall time per target and seed",
         *(f"{mark} {text}" for mark, text in texts.items() if mark in cells),
         *([f"{_FLOOR_LEGEND} {_CONFIDENT}"] if _FLOOR in cells else []),
+        *_floor_lines(summary),
+        *([_SAME] if any(_is_same(c) for row in summary.rows for c in row.cells.values()) else []),
     ]
+
+
+def _floor_lines(summary: Summary) -> list[str]:
+    """Per target, the languages in which a row does not beat the floor in most seeds."""
+    lines = []
+    for target in summary.targets:
+        found = []
+        for row in summary.rows:
+            cell = row.cells[target]
+            if cell and cell.floor_languages:
+                few = len(cell.floor_languages) <= _LISTED
+                which = " ".join(cell.floor_languages) if few else len(cell.floor_languages)
+                found.append(f"{row.name} {which} of {len(cell.languages)}")
+        if found:
+            lines.append(f"{target}, languages not above their floor: " + "; ".join(found))
+    return lines
+
+
+def _is_same(cell: Cell | None) -> bool:
+    return cell is not None and len(cell.per_seed) > 1 and cell.spread.sd == 0.0
 
 
 def _table(
@@ -210,6 +233,11 @@ def _difference(answer: Answer) -> str:
         return _UNDEFINED
     sd = "" if spread.sd is None else f" ± {spread.sd:.1f}"
     return _signed(spread.mean) + sd + (f" {_FLOOR}" if answer.at_floor else "")
+
+
+def _compared_on(answer: Answer) -> str:
+    better, worse = _join(answer.languages), _join(answer.worse_languages)
+    return (better if better == worse else f"{better} against {worse}") or "no languages"
 
 
 def _signed(value: float) -> str:

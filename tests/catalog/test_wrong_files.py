@@ -256,6 +256,18 @@ WRONG = [
         "    languages: [no]",
         ["contrasts[0].languages: got 'no'", "en, sw"],
     ),
+    (
+        U,
+        "    languages: [sw]",
+        "    languages: [sw]\n    worse_languages: [no]",
+        ["contrasts[0].worse_languages: got 'no'", "en, sw"],
+    ),
+    (
+        U,
+        "    languages: [sw]",
+        "    worse_languages: [sw]",
+        ["contrasts[0].languages: got nothing", "name the languages"],
+    ),
     (U, "target: xnli", "target: xnly", ["contrasts[0].target: got 'xnly'", "'xnli'?"]),
     (U, "better: [fuse, both]", "better: [fuse, single]", ["contrasts[0].better", "fuse/both"]),
     (U, "better: [fuse, both]", "better: [stack, single]", ["contrasts[0].worse", "another one"]),

@@ -39,6 +39,7 @@ trainable: parameters, the largest of the row's targets; seconds: wall time per 
 ^ other targets, split, languages or seeds than most rows: not compared with them
 – not defined for this recipe, or not run
 ~ most of these scores do not beat their floor (chance or majority class) with 95 % confidence
+world-nli, languages not above their floor: full-ft A2 B2 of 2
 """  # noqa: E501
 
 MARKDOWN_ROW = (
@@ -205,6 +206,28 @@ def test_languages_that_are_zero_shot_nowhere_in_common(make: Make) -> None:
     assert [c.comparable for c in cells if c] == [True, False]
 
 
+def test_languages_at_their_floor_are_named_or_counted(make: Make) -> None:
+    scores = {f"L{i}": 60.0 if i < 4 else 34.0 for i in range(10)}
+    few = make({**scores, "L4": 60.0, "L5": 60.0}, recipe="stack")
+    text = summary_table([make(scores), few])
+    assert (
+        "world-nli, languages not above their floor: "
+        "fuse [multi-family] 6 of 10; stack [multi-family] L6 L7 L8 L9 of 10"
+    ) in text
+    # Most languages of the second row are above: nothing but this line says that some are not.
+    assert text.splitlines()[3].count("~") == 0
+
+
+def test_no_spread_where_nothing_depends_on_the_seed(make: Make) -> None:
+    still = [make({"A2": 71.93}, recipe="direct", source_set=None, seed=s) for s in (1, 2)]
+    moved = [make({"A2": 71.0 + s}, seed=s) for s in (1, 2)]
+    text = summary_table([*still, *moved])
+    assert text.splitlines()[2].split()[1:3] == ["71.9", "71.9"]
+    assert "72.5 ± 0.7" in text.splitlines()[3]
+    assert "without ±: the same in every seed" in text
+    assert "without ±" not in summary_table(moved)
+
+
 def test_no_low_resource_column_without_a_definition(make: Make) -> None:
     text = summary_table([make({"A2": 50.0}, low="", low_languages=())])
     assert "low-resource" not in text
@@ -245,6 +268,17 @@ def test_a_difference_between_two_floors_says_nothing(make: Make) -> None:
     (answer,) = answer_contrasts([question], records)
     assert (answer.at_floor, answer.agree) == (True, 1)
     assert "+5.0 ~" in contrast_table([question], records)
+
+
+def test_a_contrast_of_other_languages_on_the_other_side(records: Records) -> None:
+    question = contrast(
+        "resource", ("direct",), ("direct",), languages=("A2",), worse_languages=("B2",)
+    )
+    (answer,) = answer_contrasts([question], records)
+    assert answer.per_seed == ((1, 6.0), (2, 6.0))  # 45 - 39, whatever the seed adds
+    text = contrast_table([question], records)
+    assert "direct: A2 − B2" in text
+    assert "resource: Is it? (A2 against B2)" in text
 
 
 def test_a_contrast_without_languages_takes_the_zero_shot_ones(records: Records) -> None:
@@ -308,8 +342,9 @@ def test_json_has_what_the_tables_show(records: Records) -> None:
     assert fuse["targets"]["world-nli"] == {
         "mean": 49.0, "sd": pytest.approx(8**0.5), "min": 47.0, "max": 51.0,
         "per_seed": {"1": 47.0, "2": 51.0}, "languages": ["A2", "B2"], "above_floor": 4,
-        "scored": 4, "at_floor": False, "comparable": True, "best": True,
+        "scored": 4, "at_floor": False, "floor_languages": [], "comparable": True, "best": True,
     }  # fmt: skip
+    assert full["targets"]["world-nli"]["floor_languages"] == ["A2", "B2"]
     assert full["targets"]["world-pos"] is None
     assert (direct["n_targets"], full["n_targets"]) == (2, 1)
     assert found["contrasts"][0]["per_seed"] == {"1": 3.0, "2": 5.0}
