@@ -63,6 +63,7 @@ class Training:
     min_steps: int = 0
     warmup: float = 0.1  # share of the steps
     weight_decay: float = 0.0
+    adam_beta2: float = 0.999
     clip_norm: float = 1.0
     evaluations: int = 0  # evaluations on dev over the whole training; 0: one per epoch
     patience: int = 4  # evaluations without a better dev score before training stops; 0: never
@@ -93,6 +94,7 @@ class Pretraining:
     batch_tokens: int
     learning_rate: float
     mask_rate: float = 0.15
+    initializer_range: float = 0.02  # standard deviation of new weights; small models want more
     seed: int = 0
 
 

@@ -23,6 +23,7 @@ class GroupedAdamW:
             groups.setdefault(rates[str(assembly.group_of(name))], []).append(parameter)
         self._optimizer = torch.optim.AdamW(
             [{"params": params, "lr": rate, "initial": rate} for rate, params in groups.items()],
+            betas=(0.9, training.adam_beta2),
             weight_decay=training.weight_decay,
             fused=fused,
         )

@@ -39,8 +39,7 @@ def pretrain_backbone(
     on_step: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> TrainResult:
-    """Train tokenizer and encoder on `texts` and write both to `folder` (save_pretrained
-    layout)."""
+    """Train tokenizer and encoder on `texts` and save both in `folder`, as `save_pretrained`."""
     tokenizer = train_tokenizer(texts, spec.vocabulary, spec.max_positions)
     tokenizer.save_pretrained(str(folder))
     torch.manual_seed(seed)
@@ -60,6 +59,7 @@ def pretrain_backbone(
         batch_tokens=spec.batch_tokens,
         warmup=0.06,
         weight_decay=0.01,
+        adam_beta2=0.98,  # as RoBERTa's pretraining (Liu et al. 2019), for stability at high rates
         patience=0,
         max_length=spec.max_positions,
     )
@@ -123,6 +123,7 @@ def _config(spec: Pretraining, tokenizer: PreTrainedTokenizerFast) -> XLMRoberta
         intermediate_size=spec.intermediate_size,
         max_position_embeddings=spec.max_positions + _POSITION_OFFSET,
         type_vocab_size=1,
+        initializer_range=spec.initializer_range,
         bos_token_id=tokenizer.bos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,

@@ -38,11 +38,13 @@ def test_the_schedule_is_linear_and_wastes_no_step(steps: int, warmup: float) ->
 
 
 @pytest.mark.parametrize("fused", [True, False])
-@pytest.mark.parametrize("decay", [0.0, 0.1])
-def test_the_optimizer_is_adamw_with_a_rate_per_group(fused: bool, decay: float, base: Any) -> None:
+@pytest.mark.parametrize(("decay", "beta2"), [(0.0, 0.999), (0.1, 0.999), (0.1, 0.9)])
+def test_the_optimizer_is_adamw_with_a_rate_per_group(
+    fused: bool, decay: float, beta2: float, base: Any
+) -> None:
     training = replace(
         TRAINING, learning_rate=1e-2, fusion_learning_rate=2e-3, head_learning_rate=5e-3,
-        weight_decay=decay, clip_norm=0.7,
+        weight_decay=decay, adam_beta2=beta2, clip_norm=0.7,
     )  # fmt: skip
     assembly = with_fusion(base)
     rates = {"adapters": 1e-2, "adapter_fusion_layer": 2e-3, "heads": 5e-3}
@@ -53,6 +55,7 @@ def test_the_optimizer_is_adamw_with_a_rate_per_group(fused: bool, decay: float,
         groups[part].append(tensor.requires_grad_(True))
     reference = torch.optim.AdamW(
         [{"params": group, "lr": rates[part]} for part, group in groups.items()],
+        betas=(0.9, beta2),
         weight_decay=decay,
     )
     ours = GroupedAdamW(assembly, training, fused=fused)

@@ -7,11 +7,13 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoTokenizer, XLMRobertaModel, XLMRobertaTokenizerFast
 
 from harness.catalog import Pretraining
@@ -192,6 +194,21 @@ def test_interrupted_it_ends_with_the_same_bytes(
     result = pretrain(texts, folder, checkpointer=Checkpointer(work, None))
     assert result == made[1]
     assert contents(folder) == contents(made[0])
+
+
+def test_new_weights_have_the_spread_that_was_asked(
+    texts: list[TextExample], tmp_path: Path
+) -> None:
+    for spread in (0.02, 0.3):
+        spec = replace(SPEC, steps=1, learning_rate=1e-6, initializer_range=spread)
+        folder = tmp_path / str(spread)
+        pretrain_backbone(
+            spec, texts, folder, seed=7, numerics=Numerics(), micro_tokens=300, name="small"
+        )
+        weights = load_file(folder / "model.safetensors")
+        for name in ("embeddings.word_embeddings", "encoder.layer.1.output.dense"):
+            found = float(weights[f"{name}.weight"].std())
+            assert found == pytest.approx(spread, rel=0.1)
 
 
 def test_another_seed_gives_another_encoder(
