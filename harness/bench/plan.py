@@ -15,6 +15,7 @@ from harness.bench.steps import (
     SourceRef,
     SourceWork,
     Step,
+    selecting,
     step_key,
 )
 from harness.bench.store import Store
@@ -256,9 +257,8 @@ class _Planner:
         seed: int,
     ) -> Step:
         if mode == "mixture":
-            datasets = [
-                self.data.source(ref.source, split) for ref in sources for split in ("train", "dev")
-            ]
+            datasets = [self.data.source(ref.source, "train") for ref in sources]
+            datasets += [self.data.source(ref.source, "dev") for ref in selecting(sources, target)]
             formats = sorted({ref.source.format for ref in sources})
         else:
             datasets = [self.data.target(target, split) for split in ("train", "dev")]
@@ -275,7 +275,7 @@ class _Planner:
             "micro": self._micro(training.batch_tokens),
             "seed": seed,
         }
-        rows = sum(len(dataset) for dataset in datasets[::2])
+        rows = sum(len(dataset) for dataset in datasets if dataset.name.endswith("/train"))
         return self._add(
             "fit",
             f"{_recipe_label(recipe, source_set)} -> {target.name} (seed {seed})",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -111,6 +111,14 @@ class Step:
     def id(self) -> tuple[str, str]:
         """(kind, key)."""
         return (self.kind, self.key)
+
+
+def selecting(sources: Sequence[SourceRef], target: Target) -> list[SourceRef]:
+    """The sources whose dev sets select the weights of a mixture: those in the target's language.
+
+    Without any, nothing is selected: dev sets of other languages may not choose for English.
+    """
+    return [ref for ref in sources if ref.source.language == target.train_language]
 
 
 @cache

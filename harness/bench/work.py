@@ -25,6 +25,7 @@ from harness.bench.steps import (
     SourceRef,
     SourceWork,
     Step,
+    selecting,
 )
 from harness.bench.store import Store
 from harness.canonical import canonical_json
@@ -171,7 +172,8 @@ class Worker:
                 for source, ref in zip(sources, work.sources, strict=True)
             ]
             train_sets = [(g, self.data.source(s, "train"), o) for g, s, o in parts]
-            dev_sets = [(g, self.data.source(s, "dev"), o) for g, s, o in parts]
+            chosen = [ref.source for ref in selecting(work.sources, work.target)]
+            dev_sets = [(g, self.data.source(s, "dev"), o) for g, s, o in parts if s in chosen]
         else:
             options = _encode_options(work.training)
             train_sets = [(goal, self.data.target(work.target, "train"), options)]
@@ -182,7 +184,7 @@ class Worker:
             )
             for g, d, o in train_sets
         ]
-        evaluate = self.scorer.dev_score(assembly, dev_sets, tokenizer)
+        evaluate = self.scorer.dev_score(assembly, dev_sets, tokenizer) if dev_sets else None
         return self._train(
             step,
             folder,
@@ -223,7 +225,7 @@ class Worker:
         tasks: Sequence[TrainTask],
         training: Training,
         about: dict[str, Any],
-        evaluate: Callable[[], float],
+        evaluate: Callable[[], float] | None,
         tokenizer: Any,
     ) -> dict[str, Any]:
         trainer = Trainer(
