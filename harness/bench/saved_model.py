@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.bench.store import verify_artifact
+from harness.bench.store import artifact_id, verify_artifact
 from harness.bench.work import ABOUT
 from harness.canonical import digest, file_digest
 from harness.catalog import Target
@@ -43,9 +43,10 @@ class SavedModel:
 
     @property
     def store(self) -> Path | None:
-        """The store that the folder lies in, if any."""
+        """The store that the folder lies in, if any; a copy of an artifact lies in none."""
         artifact = self.folder.absolute().parent
-        return artifact.parent.parent if (artifact / "manifest.json").is_file() else None
+        place = (artifact.parent.name, artifact.name)
+        return artifact.parent.parent if artifact_id(artifact) == place else None
 
     def digest(self) -> str:
         """SHA-256 over the contents of the files that make it."""

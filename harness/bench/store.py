@@ -108,7 +108,7 @@ class Store:
         stamp = _stamp(folder)
         if stamp and _VERIFIED.get(folder) == stamp:
             return None
-        problem = verify_artifact(folder)
+        problem = verify_artifact(folder, (kind, key))
         if problem is None:
             _VERIFIED[folder] = stamp
         return problem
@@ -132,16 +132,30 @@ class Store:
         return None
 
 
-def verify_artifact(folder: Path) -> str | None:
-    """None if the artifact is whole, else what is wrong with it."""
+def artifact_id(folder: Path) -> tuple[str, str] | None:
+    """(kind, key) as an artifact's manifest has them, None if it has no readable one."""
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_bytes())
+        return str(manifest["kind"]), str(manifest["key"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def verify_artifact(folder: Path, named: tuple[str, str] | None = None) -> str | None:
+    """None if the artifact is whole, else what is wrong with it.
+
+    `named` is the (kind, key) that it must have in a store; a copy may lie anywhere under any name.
+    """
     try:
         raw = (folder / _MANIFEST).read_bytes()
         manifest: dict[str, Any] = json.loads(raw)
         files: dict[str, str] = manifest["files"]
         # The manifest vouches for the files; its own digest and exact bytes vouch for it.
-        named = {"kind": folder.parent.name, "key": folder.name, "files": files}
-        if raw != canonical_json(manifest) or manifest["digest"] != digest(named):
+        body = {name: manifest[name] for name in ("kind", "key", "files")}
+        if raw != canonical_json(manifest) or manifest["digest"] != digest(body):
             return "its manifest was changed"
+        if named not in (None, (body["kind"], body["key"])):
+            return f"it is {body['kind']} {body['key'][:12]} by its manifest"
     except (OSError, ValueError, KeyError, TypeError):
         return "its manifest is missing or unreadable"
     present = {str(path.relative_to(folder)) for path in _entries(folder)}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shutil
 import threading
 from pathlib import Path
 
 import pytest
 
 from harness.bench import Store, verify_artifact
+from harness.bench.store import artifact_id
 from harness.canonical import canonical_json
 from tests.bench.conftest import Results, Runner, running
 
@@ -108,6 +110,21 @@ def test_an_artifact_under_another_key_is_none(store: Store) -> None:
     moved = folder.with_name(KEY[::-1])
     folder.rename(moved)
     assert not store.has("fit", moved.name)
+    assert store.get("fit", moved.name) is None
+    assert not moved.exists()  # set aside
+
+
+def test_a_copy_is_whole_wherever_it_lies_and_whatever_its_name(
+    store: Store, tmp_path: Path
+) -> None:
+    copied = Path(shutil.copytree(put(store), tmp_path / "my model"))
+    assert verify_artifact(copied) is None
+    assert artifact_id(copied) == ("fit", KEY)
+    (copied / "costs.json").write_text("[]")
+    assert verify_artifact(copied) == "costs.json does not match its hash"
+    (copied / "manifest.json").write_text("[]")
+    assert verify_artifact(copied) == "its manifest is missing or unreadable"
+    assert artifact_id(copied) is None
 
 
 def test_a_lock_is_one_holder_at_a_time_and_does_not_wait_unless_told(store: Store) -> None:
@@ -221,6 +238,4 @@ def identities(results: Results) -> dict[str, tuple[int, int]]:
 
 def copy(results: Results, folder: Path) -> Results:
     """A copy that a test may damage."""
-    import shutil
-
     return Results(Path(shutil.copytree(results.out, folder / "copy")))

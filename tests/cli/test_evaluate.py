@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from harness.bench import open_model
+
 CPU = ("--device", "cpu")
 
 
@@ -49,6 +51,22 @@ def test_a_fit_scores_exactly_as_its_record(
     names = result["data"]["fingerprints"]
     assert names == {name: record["data"]["fingerprints"][name] for name in names}
     assert results[0]["backbone"]["digest"] == record["backbone"]["digest"]
+
+
+@pytest.mark.world
+@pytest.mark.parametrize("name", ["pure", "fit/other"])
+def test_a_copy_of_a_fit_scores_as_the_fit(
+    tiny_run: Any, xstilts: Callable[..., Any], tmp_path: Path, name: str
+) -> None:
+    artifact = tiny_run.fit("tiny-nli", "direct")
+    copied = Path(shutil.copytree(artifact, tmp_path / name))
+    arguments = ("--target", "tiny-nli", "--catalog", tiny_run.catalog, "--json", *CPU)
+    done = xstilts("evaluate", copied, *arguments)
+    assert done.code == 0, done.err
+    fit = json.loads(xstilts("evaluate", artifact, *arguments).out)
+    assert json.loads(done.out)["targets"] == fit["targets"]
+    assert open_model(artifact).store == tiny_run.out / "store"
+    assert open_model(copied).store is None
 
 
 @pytest.mark.world
