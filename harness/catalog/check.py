@@ -45,6 +45,11 @@ def check_document(kind: str, document: Mapping[str, Any], file: Path) -> list[P
     return [found for error in errors for found in _problems(error, file)]
 
 
+def known_formats() -> list[str]:
+    """The formats that the schemas know."""
+    return list(_schema("common")["$defs"]["format"]["enum"])
+
+
 @lru_cache
 def _schema(name: str) -> dict[str, Any]:
     path = resource_dir("schemas") / f"{name}.schema.json"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.catalog.check import known_formats
 from harness.catalog.languages import TEMPLATE_FIELDS, template_fields
 from harness.catalog.problems import Problem, names, problem, unknown, unknown_language
 from harness.catalog.specs import Backbone, Recipe, Source, SplitSpec, Target, Training
@@ -18,6 +19,7 @@ FileOf = Callable[[str, str], Path]
 _SOURCES_OF_KIND = {"direct": "none", "stack": "one", "fuse": "many", "full-ft": "none"}
 _WITH_LABELS = ("pair_classification", "tagging")
 _RETRIEVAL = "bitext_retrieval"
+_MASKED_LM = "masked_lm"  # how backbones are pretrained: no head to transfer, no floor to beat
 _SPAN_QA = "span_qa"
 _SPAN_LABELS = ((), ("answerable",), ("answerable", "unanswerable"))
 
@@ -66,9 +68,7 @@ def _source(catalog: Catalog, source: Source, file: Path) -> Iterator[Problem]:
     if not source.name.endswith(f".{source.language}"):
         allowed = f"TASK.{source.language}, since the language is '{source.language}'"
         yield problem(file, "name", f"'{source.name}'", allowed, "correct one of them")
-    if source.format == _RETRIEVAL:
-        allowed = "a format that is trained"
-        yield problem(file, "format", f"'{source.format}'", allowed, "choose the right format")
+    yield from _format(file, source.format, (_RETRIEVAL, _MASKED_LM))
     yield from _labels(file, source.format, source.labels)
     for key, split in (("train", source.train), ("dev", source.dev)):
         yield from _split(catalog, file, key, split, (source.language,), source.world)
@@ -81,6 +81,7 @@ def _target(catalog: Catalog, target: Target, file: Path) -> Iterator[Problem]:
     for place, language in enumerate(target.languages):
         yield from unknown_language(file, f"languages[{place}]", language, catalog.languages)
     yield from unknown_language(file, "train_language", target.train_language, catalog.languages)
+    yield from _format(file, target.format, (_MASKED_LM,))
     yield from _labels(file, target.format, target.labels)
     if target.format == _RETRIEVAL and target.train is not None:
         yield problem(file, "train", "a mapping", "nothing: retrieval is not trained", "remove it")
@@ -101,6 +102,13 @@ def _recipe(recipe: Recipe, file: Path) -> Iterator[Problem]:
     if recipe.sources != expected:
         allowed = f"'{expected}' for kind '{recipe.kind}'"
         yield problem(file, "sources", f"'{recipe.sources}'", allowed, "correct one of them")
+
+
+def _format(file: Path, task_format: str, refused: tuple[str, ...]) -> Iterator[Problem]:
+    """A problem if documents of this kind cannot be of this format."""
+    if task_format in refused:
+        allowed = f"one of {names(one for one in known_formats() if one not in refused)}"
+        yield problem(file, "format", f"'{task_format}'", allowed, "choose one of these")
 
 
 def _labels(file: Path, task_format: str, labels: tuple[str, ...]) -> Iterator[Problem]:

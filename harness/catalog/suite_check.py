@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ def check_suite(catalog: Catalog, suite: Suite, file: Path) -> Iterator[Problem]
         for place, block in enumerate(suite.blocks):
             found += _block(catalog, block, file, f"blocks[{place}]")
         found += _targets(catalog, suite, file)
+        found += _rows(catalog, suite, file)
         found += _contrasts(catalog, suite, file)
     yield from found
 
@@ -99,6 +101,26 @@ def _targets(catalog: Catalog, suite: Suite, file: Path) -> Iterator[Problem]:
             allowed = f"languages that some target scores: {names(sorted(scored), 60)}"
             key = f"low_resource_languages[{place}]"
             yield problem(file, key, f"'{code}'", allowed, "remove it")
+
+
+def _rows(catalog: Catalog, suite: Suite, file: Path) -> Iterator[Problem]:
+    """Two source sets of one recipe may share a row of the summary, but not on one target."""
+    cells: set[Cell] = set()
+    taken: dict[Cell, str] = {}  # (target, recipe, row) -> its source set
+    for number, block in enumerate(suite.blocks):
+        with_sources = [r for r in block.recipes if catalog.recipes[r].sources != "none"]
+        for cell in itertools.product(block.targets, with_sources, block.source_sets):
+            if cell in cells:  # it runs once, in the row of the first block
+                continue
+            cells.add(cell)
+            target, recipe, name = cell
+            row = block.row or name
+            other = taken.setdefault((target, recipe, row), name)
+            if other != name:
+                got = f"'{row}' for {recipe} with '{name}' on '{target}'"
+                allowed = f"a row of its own ('{other}' has this one on that target)"
+                todo = "move one of them to a block with another row"
+                yield problem(file, f"blocks[{number}].row", got, allowed, todo)
 
 
 def _contrasts(catalog: Catalog, suite: Suite, file: Path) -> Iterator[Problem]:

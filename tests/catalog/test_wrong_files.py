@@ -152,7 +152,24 @@ WRONG = [
         "format: span_qa",
         ["labels: got no, yes", "none, or [answerable, unanswerable]"],
     ),
-    (S, "format: pair_classification", "format: bitext_retrieval", ["format", "trained"]),
+    (
+        S,
+        "format: pair_classification",
+        "format: bitext_retrieval",
+        ["format: got 'bitext_retrieval'", "span_qa, multiple_choice;", "choose one"],
+    ),
+    (
+        S,
+        "format: pair_classification\nlabels: [no, yes]",
+        "format: masked_lm",
+        ["format: got 'masked_lm'", "span_qa, multiple_choice;", "choose one"],
+    ),
+    (
+        T,
+        "format: pair_classification",
+        "format: masked_lm",
+        ["format: got 'masked_lm'", "multiple_choice, bitext_retrieval;", "choose one"],
+    ),
     (S, "batch_size: 32", "warmup: 0", ["training: got neither", "exactly one"]),
     (
         S,
@@ -241,8 +258,43 @@ WRONG = [
     (U, "recipes: [fuse]", "recipes: [direct]", ["blocks[2].source_sets: got both", "'direct'"]),
     (U, "targets: [xnli]}", "targets: [ret]}", ["blocks[0].targets: got 'ret'", "trained"]),
     (U, "settings: [adapters]", "settings: [jiant]", ["settings[0]: got 'jiant'", "adapters"]),
+    # rows of the summary
+    (
+        U,
+        "source_sets: [both]}",
+        "source_sets: [both, single], row: any}",
+        ["blocks[2].row: got 'any' for fuse with 'single' on 'xnli'", "('both' has this one"],
+    ),
+    (
+        U,
+        "source_sets: [both]}",
+        "source_sets: [both], row: single}\n"
+        "  - {recipes: [fuse], targets: [xnli], source_sets: [single]}",
+        ["blocks[3].row: got 'single' for fuse with 'single' on 'xnli'", "another row"],
+    ),
+    (  # the same cell again: it runs once
+        U,
+        "source_sets: [both]}",
+        "source_sets: [both], row: a}\n"
+        "  - {recipes: [fuse], targets: [xnli, ret], source_sets: [both], row: b}\n"
+        "  - {recipes: [fuse], targets: [xnli], source_sets: [single], row: b}",
+        None,
+    ),
+    (
+        U,
+        "[xnli, ret], source_sets: [single]",
+        "[xnli, ret], source_sets: [single], row: both",
+        None,
+    ),
     (U, "seeds: [1, 2]", "seeds: [1, 1]", ["seeds", "each entry once"]),
     (U, "seeds: [1, 2]", "seeds: [-1]", ["seeds[0]: got -1", "at least 0"]),
+    (U, "seeds: [1, 2]", "seeds: [9223372036854775807]", None),
+    (
+        U,
+        "seeds: [1, 2]",
+        "seeds: [9223372036854775808]",
+        ["seeds[0]: got 9223372036854775808", "a number of at most 9223372036854775807"],
+    ),
     (
         U,
         "languages: [sw]\nblocks",
