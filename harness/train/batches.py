@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from harness.formats import Feature
 
@@ -37,9 +37,15 @@ def epoch_batches(
     return batches
 
 
-def sorted_batches(features: Sequence[Feature], batch_tokens: int) -> list[list[int]]:
-    """Batches for prediction: features sorted by length, at most `batch_tokens` padded tokens."""
-    order = sorted(range(len(features)), key=lambda i: features[i].length)
+def sorted_batches(
+    features: Sequence[Feature], batch_tokens: int, among: Iterable[int] | None = None
+) -> list[list[int]]:
+    """Batches for prediction: features sorted by length, at most `batch_tokens` padded tokens.
+
+    `among` are the indices to take, by default all.
+    """
+    indices = range(len(features)) if among is None else among
+    order = sorted(indices, key=lambda i: features[i].length)
     return _cut(order, features, None, batch_tokens)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -163,16 +164,18 @@ class Trainer:
     ) -> tuple[float, int]:
         """One optimizer step on a batch; returns its mean loss and its padded tokens."""
         random_state = self._random_state()
-        while True:
+        found: tuple[float, int] | None = None
+        while found is None:
             optimizer.zero_grad()
-            try:
-                loss, tokens = self._gradients(task, features)
-                break
-            except torch.OutOfMemoryError:
+            # Suppressed, not handled: in a handler the traceback would still hold the tensors.
+            with suppress(torch.OutOfMemoryError):
+                found = self._gradients(task, features)
+            if found is None:
+                optimizer.zero_grad()
                 self._shrink(features)
                 self._set_random_state(random_state)
         optimizer.step(factor)
-        return loss, tokens
+        return found
 
     def _gradients(self, task: TrainTask, features: list[Feature]) -> tuple[float, int]:
         """Accumulate the gradients of summed loss / total weight over micro-batches."""
@@ -218,8 +221,7 @@ class Trainer:
                 f"out of memory on {self.numerics.device} with one example of {largest} tokens; "
                 "use a smaller max_length or a device with more memory"
             )
-        if self.numerics.device != "cpu":
-            torch.cuda.empty_cache()
+        torch.cuda.empty_cache()
         self.micro_tokens = max(1, largest // 2)
         log.warning(
             "out of memory on %s: now %d tokens a pass; gradients still cover the whole batch",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -33,25 +34,33 @@ def predict(
     pending = sorted_batches(features, batch_tokens)
     done = 0
     while pending:
-        indices = pending.pop(0)
-        chosen = [features[i] for i in indices]
-        try:
-            with torch.inference_mode(), numerics.autocast():
-                batch = collate(chosen, pad_id, device=numerics.device)
-                outputs = task_format.forward(model, head, batch)
-        except torch.OutOfMemoryError as error:
-            if len(indices) == 1:
-                raise WorkError(
-                    f"out of memory on {numerics.device} with a single example of "
-                    f"{padded_tokens(chosen)} tokens"
-                ) from error
-            torch.cuda.empty_cache()
-            half = len(indices) // 2
-            log.warning("out of memory on %s: batch of %d halved", numerics.device, len(indices))
-            pending[:0] = [indices[:half], indices[half:]]
+        chosen = [features[i] for i in pending[0]]
+        outputs = None
+        # Suppressed, not handled: in a handler the traceback would still hold the tensors.
+        with suppress(torch.OutOfMemoryError), torch.inference_mode(), numerics.autocast():
+            batch = collate(chosen, pad_id, device=numerics.device)
+            outputs = task_format.forward(model, head, batch)
+        if outputs is None:
+            batch_tokens = _smaller(chosen, numerics)
+            left = (index for indices in pending for index in indices)
+            pending = sorted_batches(features, batch_tokens, left)
             continue
+        indices = pending.pop(0)
         for index, value in zip(indices, task_format.split(outputs, batch), strict=True):
             logits[index] = value
         done += len(indices)
         on_batch(done, len(features))
     return [value for value in logits if value is not None]
+
+
+def _smaller(chosen: Sequence[Feature], numerics: Numerics) -> int:
+    """The budget after these did not fit into memory: half of their padded tokens."""
+    tokens = padded_tokens(chosen)
+    if len(chosen) == 1:
+        raise WorkError(
+            f"out of memory on {numerics.device} with a single example of {tokens} tokens; "
+            "use a smaller max_length or a device with more memory"
+        )
+    torch.cuda.empty_cache()
+    log.warning("out of memory on %s: now %d tokens a pass", numerics.device, tokens // 2)
+    return tokens // 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from dataclasses import replace
 from typing import Any
 
@@ -142,11 +143,13 @@ class _Cramped(PairClassification):
         super().__init__()
         self.rows = rows
         self.passes: list[int] = []
+        self.failed: list[weakref.ref[torch.Tensor]] = []
 
     def forward(self, model: Any, head: str, batch: Batch) -> dict[str, torch.Tensor]:
         self.passes.append(len(batch.features))
         outputs = super().forward(model, head, batch)
         if len(batch.features) > self.rows:
+            self.failed.append(weakref.ref(outputs["logits"]))
             raise torch.OutOfMemoryError("simulated")
         return outputs
 
@@ -169,6 +172,22 @@ def test_out_of_memory_splits_the_batch_and_keeps_the_gradients(
     assert len(recorder.steps) == 2
     assert_same_gradients(recorder.steps[0], recorder.steps[1])
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+def test_memory_is_freed_once_nothing_holds_what_was_too_large(
+    base: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form, assembly = _Cramped(3), assemble(base, "nli")
+    held: list[bool] = []
+
+    def empty_cache() -> None:
+        held.append(any(one() is not None for one in form.failed))
+        held.append(any(p.grad is not None for _, p in assembly.trainable()))
+
+    monkeypatch.setattr(torch.cuda, "empty_cache", empty_cache)
+    training = replace(TRAINING, batch_size=16)
+    trainer_of(assembly, [TrainTask("t-nli", form, features_of("nli", 16))], training).run()
+    assert held == [False, False] * len(form.failed) != []
 
 
 def test_a_single_example_too_large_is_told(base: Any) -> None:

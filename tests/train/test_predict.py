@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -162,10 +163,12 @@ class _Cramped(PairClassification):
         super().__init__()
         self.room = room
         self.passes: list[tuple[Feature, ...]] = []
+        self.failed: list[weakref.ref[torch.Tensor]] = []  # what such a pass had computed
 
     def forward(self, model: Any, head: str, batch: Batch) -> dict[str, torch.Tensor]:
         outputs = super().forward(model, head, batch)
         if batch.input_ids.numel() > self.room:
+            self.failed.append(weakref.ref(outputs["logits"]))
             raise torch.OutOfMemoryError("simulated")
         self.passes.append(batch.features)
         return outputs
@@ -175,14 +178,20 @@ class _Cramped(PairClassification):
         return super().split(logits, batch)
 
 
-def test_out_of_memory_halves_batches_and_changes_nothing(base: Any, caplog: Any) -> None:
+@pytest.mark.parametrize(("factor", "shrinks"), [(1000, 4), (6, 1)])
+def test_out_of_memory_lowers_the_budget_for_the_rest_and_changes_nothing(
+    factor: int, shrinks: int, base: Any, caplog: Any
+) -> None:
     assembly, goal, examples, features = prepared(base, "nli")
     wanted = run(assembly, goal, features, 10**6)
     longest = max(feature.length for feature in features)
-    form = _Cramped(4 * longest)
+    form = _Cramped(3 * longest)
     done: list[int] = []
-    found = run(assembly, goal, features, 10**6, form, on_batch=lambda n, _: done.append(n))
-    assert "halved" in caplog.text
+    found = run(
+        assembly, goal, features, factor * longest, form, on_batch=lambda n, _: done.append(n)
+    )
+    assert 1 <= len(form.failed) <= shrinks  # however many batches were as large
+    assert caplog.text.count("out of memory on cpu: now ") == len(form.failed)
     assert len(form.passes) > 5
     assert sum(len(chosen) for chosen in form.passes) == len(features)
     assert done[-1] == len(features)
@@ -192,6 +201,21 @@ def test_out_of_memory_halves_batches_and_changes_nothing(base: Any, caplog: Any
         for logits in (wanted, found)
     ]
     assert answers[0] == answers[1]
+
+
+def test_memory_is_freed_once_nothing_holds_what_was_too_large(
+    base: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assembly, goal, _, features = prepared(base, "nli")
+    form = _Cramped(4 * max(feature.length for feature in features))
+    held: list[int] = []
+    monkeypatch.setattr(
+        torch.cuda,
+        "empty_cache",
+        lambda: held.append(sum(one() is not None for one in form.failed)),
+    )
+    run(assembly, goal, features, 10**6, form)
+    assert held == [0] * len(form.failed) != []
 
 
 def test_one_example_that_does_not_fit_is_an_error(base: Any) -> None:
