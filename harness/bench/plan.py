@@ -62,7 +62,7 @@ class Plan:
 class Selection:
     """What part of a suite to run; empty means all. `seeds` replaces the suite's."""
 
-    only: Mapping[str, Sequence[str]] = field(default_factory=dict)  # recipe, target, set, seed
+    only: Mapping[str, Sequence[str]] = field(default_factory=dict)  # recipe, set, target, setting
     seeds: Sequence[int] = ()
     backbone: Backbone | None = None
 
@@ -186,6 +186,7 @@ class _Planner:
             "format": get_format(source.format).version,
             "data": [train.fingerprint, dev.fingerprint],
             "micro": self._micro(training.batch_tokens),
+            "batch": self.settings.predict_tokens,  # dev scores select the weights
             "seed": seed,
         }
         step = self._add(
@@ -273,6 +274,7 @@ class _Planner:
             "formats": {name: get_format(name).version for name in formats},
             "data": [dataset.fingerprint for dataset in datasets],
             "micro": self._micro(training.batch_tokens),
+            "batch": self.settings.predict_tokens,  # dev scores select the weights
             "seed": seed,
         }
         rows = sum(len(dataset) for dataset in datasets if dataset.name.endswith("/train"))

@@ -134,7 +134,7 @@ def step_key(kind: str, inputs: Mapping[str, Any], settings: Settings) -> str:
             "kind": kind,
             "version": STEP_VERSIONS[kind],
             "libraries": library_versions(),
-            "numerics": plain(settings.numerics),
+            "numerics": settings.numerics.identity(),
             "inputs": plain(inputs),
         }
     )

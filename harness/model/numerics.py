@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 
@@ -14,13 +14,21 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True, slots=True)
 class Numerics:
-    """A resolved choice (`device` is cpu or cuda:N, never auto); part of keys and signatures."""
+    """A resolved choice; `device` is cpu or cuda:N, never auto."""
 
     device: str = "cpu"
     dtype: str = "fp32"
     threads: int = 1
     tf32: bool = False
     deterministic: bool = True
+
+    def identity(self) -> dict[str, str | int | bool]:
+        """What stands in keys and signatures: the kind of device (cpu, cuda), not which of them.
+
+        Two GPUs of one kind give the same numbers; a record's environment names the GPU.
+        """
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**values, "device": self.torch_device.type}
 
     @property
     def torch_device(self) -> torch.device:

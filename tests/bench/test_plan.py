@@ -318,7 +318,18 @@ def test_tokens_of_a_pass_count_where_they_can_cut_a_batch(planned: Planned) -> 
     assert OTHER in changed(planned, planned.setting(micro_tokens=512))
 
 
+def test_tokens_of_a_prediction_count_where_dev_scores_select(planned: Planned) -> None:
+    """Other batches round otherwise, so a dev score may select other weights."""
+    other = planned.setting(predict_tokens=512)
+    assert changed(planned, other) == planned.keys().keys()
+
+
 # --- keys that must not change ---
+
+
+def test_which_gpu_of_a_kind_changes_nothing(planned: Planned) -> None:
+    first, second = (planned.setting(numerics=Numerics(device=f"cuda:{n}")) for n in (0, 1))
+    assert changed(first, second) == set()
 
 
 def test_other_targets_change_nothing(planned: Planned) -> None:

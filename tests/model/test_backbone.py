@@ -284,6 +284,15 @@ def test_auto_is_resolved() -> None:
     assert resolve_numerics("cpu", "bf16", 2) == Numerics("cpu", "bf16", 2)
 
 
+def test_the_number_of_a_gpu_is_no_part_of_its_identity() -> None:
+    one = Numerics("cuda:1", "bf16", 2, tf32=True)
+    assert one.identity() == {
+        "device": "cuda", "dtype": "bf16", "threads": 2, "tf32": True, "deterministic": True,
+    }  # fmt: skip
+    assert Numerics().identity()["device"] == "cpu"
+    assert one.torch_device == torch.device("cuda", 1)  # it computes where it was told to
+
+
 def test_bf16_computes_in_bf16_and_fp32_does_not() -> None:
     weights = torch.ones(2, 2)
     for dtype, expected in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
