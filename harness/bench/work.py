@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -47,7 +46,7 @@ from harness.model import (
     stored_parameters,
 )
 from harness.recipes import Goal, TrainedSource, get_recipe
-from harness.train import Checkpointer, Progress, Trainer, TrainTask, pretrain_backbone
+from harness.train import Checkpointer, Progress, Stopwatch, Trainer, TrainTask, pretrain_backbone
 
 PREDICTIONS, STATISTICS = "predictions.jsonl", "statistics.safetensors"
 FLOORS, ABOUT = "floors.safetensors", "about.json"
@@ -64,6 +63,7 @@ class Worker:
     scorer: Scorer = field(init=False)
     _store: Store = field(init=False)
     _base: tuple[Path, XLMRobertaAdapterModel] | None = None
+    _stopwatch: Stopwatch = field(default_factory=Stopwatch)  # of the step that is being done
 
     def __post_init__(self) -> None:
         self._store = Store(self.settings.store)
@@ -81,15 +81,11 @@ class Worker:
         return True
 
     def _timed(self, step: Step, folder: Path) -> None:
-        wall, cpu = time.perf_counter(), time.process_time()
+        self._stopwatch = Stopwatch()
         if self.settings.numerics.device != "cpu":
             torch.cuda.reset_peak_memory_stats()
         costs = self._do(step, folder)
-        costs |= {
-            "wall_seconds": time.perf_counter() - wall,
-            "cpu_seconds": time.process_time() - cpu,
-            "peak_memory_bytes": self._peak_memory(),
-        }
+        costs |= {**self._stopwatch.seconds(), "peak_memory_bytes": self._peak_memory()}
         (folder / "costs.json").write_bytes(canonical_json(costs))
 
     def _do(self, step: Step, folder: Path) -> dict[str, Any]:
@@ -298,6 +294,7 @@ class Worker:
             self._store.work_folder(step.kind, step.key),
             self.settings.checkpoint_seconds,
             self.settings.checkpoint_steps,
+            self._stopwatch,
         )
 
     def _report(self, progress: Progress) -> None:

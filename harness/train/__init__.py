@@ -1,7 +1,7 @@
 """Training and prediction: token-budget batches, the loop, checkpoints."""
 
 from harness.train.batches import epoch_batches, padded_tokens, sorted_batches
-from harness.train.checkpoint import Checkpointer
+from harness.train.checkpoint import Checkpointer, Stopwatch
 from harness.train.loop import (
     Interrupted,
     Progress,
@@ -18,6 +18,7 @@ __all__ = [
     "GroupedAdamW",
     "Interrupted",
     "Progress",
+    "Stopwatch",
     "TrainResult",
     "TrainTask",
     "Trainer",

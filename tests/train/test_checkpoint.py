@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.canonical import canonical_json
-from harness.train import Checkpointer
+from harness.train import Checkpointer, Stopwatch
 from harness.train import checkpoint as module
 
 STATE = {"steps": 4, "best_score": 61.5, "history": [[2, 60.25], [4, 61.5]], "note": "ü"}
@@ -74,7 +74,11 @@ def test_a_checkpoint_of_the_same_step_is_replaced(tmp_path: Path) -> None:
     assert loaded(tmp_path)[1] == {"seed": 2}
 
 
-def test_the_same_state_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_the_same_state_gives_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for the seconds spent."""
+    monkeypatch.setattr(Stopwatch, "seconds", lambda _: {"wall_seconds": 1.5, "cpu_seconds": 1.0})
     for name in ("one", "two"):
         Checkpointer(tmp_path / name).save(4, tensors(), dict(reversed(STATE.items())))
     for file in ("state.json", "tensors.safetensors"):
@@ -104,6 +108,50 @@ def test_time_counts_from_the_last_one(tmp_path: Path, monkeypatch: pytest.Monke
     assert checkpointer.due(1)
     checkpointer.save(1, tensors(), {})
     assert not checkpointer.due(2)
+
+
+def test_at_most_a_tenth_of_the_time_goes_into_saving(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nine gigabytes of weights and optimizer take a while; often would be all the time."""
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    original = module.save_file
+
+    def slow(*arguments: Any) -> None:
+        original(*arguments)
+        now[0] += 45.0
+
+    monkeypatch.setattr(module, "save_file", slow)
+    checkpointer = Checkpointer(tmp_path, every_seconds=60, every_steps=100)
+    checkpointer.save(1, tensors(), {})
+    now[0] += 449.0
+    assert not checkpointer.due(2)
+    assert checkpointer.due(100)  # asked for by number
+    now[0] += 1.0
+    assert checkpointer.due(3)
+
+
+def test_seconds_of_earlier_processes_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = {"perf_counter": 100.0, "process_time": 7.0}
+    monkeypatch.setattr(time, "perf_counter", lambda: now["perf_counter"])
+    monkeypatch.setattr(time, "process_time", lambda: now["process_time"])
+    first = Checkpointer(tmp_path)
+    now |= {"perf_counter": 130.0, "process_time": 27.0}
+    first.save(4, tensors(), STATE)
+    now |= {"perf_counter": 135.0, "process_time": 30.0}  # what a kill loses
+    now |= {"perf_counter": 9000.0, "process_time": 1.0}  # another process
+    second = Checkpointer(tmp_path)
+    now |= {"perf_counter": 9002.0, "process_time": 2.5}
+    assert second.stopwatch.seconds() == {"wall_seconds": 2.0, "cpu_seconds": 1.5}
+    second.load()
+    assert second.stopwatch.seconds() == {"wall_seconds": 32.0, "cpu_seconds": 21.5}
+    second.save(8, tensors(), STATE)
+    third = Checkpointer(tmp_path)
+    third.load()
+    assert third.stopwatch.seconds() == {"wall_seconds": 32.0, "cpu_seconds": 21.5}
 
 
 # --- damage ---

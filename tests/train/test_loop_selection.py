@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +20,7 @@ from harness.catalog import Recipe, Source, SplitSpec, Target
 from harness.data import Dataset, make_dataset
 from harness.formats import EncodeOptions
 from harness.model import Assembly, Numerics
-from harness.train import Progress, predict
+from harness.train import Interrupted, Progress, predict
 from tests.nano import NANO, encode, examples_of, goal_of
 from tests.train.conftest import TRAINING, Gradients, assemble, features_of, task_of, trainer_of
 
@@ -162,3 +164,30 @@ def test_selection_sees_dev_rows_only(
         rows[split] = {feature.rows for feature in features}
     assert not rows["train"] & rows["dev"]
     assert predicted == [rows["dev"]] * 2  # once an epoch
+
+
+def test_costs_are_those_of_the_whole_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it was stopped and another process went on from its checkpoint."""
+    ref = BackboneRef("nano", "0" * 64, 4, folder=NANO)
+    nowhere = SplitSpec("world")
+    source = Source(
+        name="nli.A0", description="", task="nli", language="A0", format="pair_classification",
+        labels=goal_of("nli").labels, train=nowhere, dev=nowhere, training=TRAINING, split="",
+        licence="",
+    )  # fmt: skip
+    step = Step("source", "a" * 64, "", (), SourceWork(ref, source, TRAINING, 1), 1.0)
+    run_settings, data = Settings(tmp_path, None, "refuse", Numerics()), _Spied()
+    Store(tmp_path).create()
+    clock = time.perf_counter
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "perf_counter", lambda: 1e6 * clock())  # a slow machine
+        with pytest.raises(Interrupted):
+            Worker(run_settings, data, should_stop=lambda: True).run(step)  # type: ignore[arg-type]
+    started = clock()
+    assert Worker(run_settings, data).run(step)  # type: ignore[arg-type]
+    spent = clock() - started
+    costs = json.loads((Store(tmp_path).path(*step.id) / "costs.json").read_bytes())
+    assert spent < 1e4 < costs["wall_seconds"]
+    assert 0 < costs["cpu_seconds"] < 1e4
