@@ -24,7 +24,7 @@ from harness.formats import (
 )
 from harness.model import Assembly
 from harness.recipes import Goal
-from harness.train import predict
+from harness.train import Interrupted, predict
 
 OnProgress = Callable[[int, int, float | None], None]  # done, of, loss
 
@@ -46,6 +46,7 @@ class Scorer:
     settings: Settings
     data: SuiteData
     on_progress: OnProgress = lambda done, total, loss: None
+    should_stop: Callable[[], bool] = lambda: False
 
     def score(
         self, assembly: Assembly, goal: Goal, target: Target, tokenizer: PreTrainedTokenizerFast
@@ -86,17 +87,24 @@ class Scorer:
         sets: Sequence[tuple[Goal, Dataset, EncodeOptions]],
         tokenizer: PreTrainedTokenizerFast,
     ) -> Callable[[], float]:
-        """A function giving the mean task score over the dev sets, encoded once."""
+        """A function giving the mean task score over the dev sets, encoded once.
+
+        It raises Interrupted between two batches where it should stop.
+        """
         encoded: list[list[Feature]] = [
             goal.format.encode(dev.examples, tokenizer, goal.labels, options, training=False)
             for goal, dev, options in sets
         ]
 
+        def look_up(_: int, __: int) -> None:
+            if self.should_stop():
+                raise Interrupted
+
         def evaluate() -> float:
             scores = []
             for (goal, dev, options), features in zip(sets, encoded, strict=True):
                 predictions = self._predictions(
-                    assembly, goal, dev, features, options, tokenizer.pad_token_id
+                    assembly, goal, dev, features, options, tokenizer.pad_token_id, look_up
                 )
                 statistics = goal.format.statistics(predictions, dev.examples)
                 scores.append(goal.format.task_score(goal.format.aggregate(statistics)))

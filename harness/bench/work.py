@@ -67,7 +67,7 @@ class Worker:
 
     def __post_init__(self) -> None:
         self._store = Store(self.settings.store)
-        self.scorer = Scorer(self.settings, self.data, self._progressed)
+        self.scorer = Scorer(self.settings, self.data, self._progressed, self.should_stop)
         self.settings.numerics.apply()
         silence_libraries()
 

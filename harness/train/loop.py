@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Interrupted(Exception):
-    """Training was asked to stop; its checkpoint is written."""
+    """Training was asked to stop; its checkpoint is written. `evaluate` may raise it, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +85,9 @@ class Trainer:
 
     def run(self) -> TrainResult:
         """Train, from a checkpoint if there is one; ends with the best weights in place."""
-        schedule = self._schedule()
-        evaluations = self._evaluation_steps(len(schedule))
+        schedule, epochs = self._schedule()
+        count = self.training.evaluations or epochs
+        evaluations = {max(1, round(len(schedule) * (k + 1) / count)) for k in range(count)}
         optimizer = GroupedAdamW(self.assembly, self.training, fused=self.numerics.device == "cpu")
         result = TrainResult(planned_steps=len(schedule), micro_tokens=self.micro_tokens)
         best: dict[str, torch.Tensor] | None = None
@@ -97,22 +98,16 @@ class Trainer:
             self.micro_tokens = result.micro_tokens
             log.info("continuing at step %d of %d", result.steps, len(schedule))
         self.assembly.model.train()
-        for step in range(result.steps, len(schedule)):
-            if result.stopped_early:
-                break
-            task, indices = schedule[step]
+        if loaded and self._is_due(result, evaluations):  # it was stopped while it was scored
+            best = self._end_step(optimizer, result, best, evaluations)
+        while result.steps < len(schedule) and not result.stopped_early:
+            task, indices = schedule[result.steps]
             batch = [self.tasks[task].features[i] for i in indices]
-            factor = learning_rate_factor(step, len(schedule), self.training.warmup)
+            factor = learning_rate_factor(result.steps, len(schedule), self.training.warmup)
             result.final_loss, tokens = self._step(optimizer, self.tasks[task], batch, factor)
             result.tokens += tokens
-            result.steps, result.micro_tokens = step + 1, self.micro_tokens
-            dev_score = None
-            if self.evaluate is not None and result.steps in evaluations:
-                dev_score = self._evaluate()
-                if self._note(result, dev_score):
-                    best = self.assembly.snapshot()
-            self.on_step(Progress(result.steps, len(schedule), result.final_loss, dev_score))
-            self._maybe_checkpoint(optimizer, result, best)
+            result.steps, result.micro_tokens = result.steps + 1, self.micro_tokens
+            best = self._end_step(optimizer, result, best, evaluations)
         if best is not None:
             self.assembly.restore(best)
         else:
@@ -120,8 +115,11 @@ class Trainer:
         self.assembly.model.eval()
         return result
 
-    def _schedule(self) -> list[tuple[int, list[int]]]:
-        """(task, feature indices) of every optimizer step; epochs repeat up to `min_steps`."""
+    def _schedule(self) -> tuple[list[tuple[int, list[int]]], int]:
+        """(task, feature indices) of every optimizer step, and the number of epochs.
+
+        Epochs repeat, as a whole, up to `min_steps`.
+        """
         for task in self.tasks:
             if not task.features:
                 raise InputError(f"{task.head}: nothing to train on; check its training rows")
@@ -143,11 +141,37 @@ class Trainer:
                 batches = [batches[i] for i in order]
             schedule.extend(batches)
             epoch += 1
-        return schedule
+        return schedule, epoch
 
-    def _evaluation_steps(self, steps: int) -> set[int]:
-        count = self.training.evaluations or self.training.epochs
-        return {max(1, round(steps * (k + 1) / count)) for k in range(count)}
+    def _is_due(self, result: TrainResult, evaluations: set[int]) -> bool:
+        """Whether the weights must be scored on dev and have not been yet."""
+        scored = bool(result.history) and result.history[-1][0] == result.steps
+        return self.evaluate is not None and result.steps in evaluations and not scored
+
+    def _end_step(
+        self,
+        optimizer: GroupedAdamW,
+        result: TrainResult,
+        best: dict[str, torch.Tensor] | None,
+        evaluations: set[int],
+    ) -> dict[str, torch.Tensor] | None:
+        """Score, report and save as far as each is due; returns the best weights."""
+        dev_score = None
+        if self._is_due(result, evaluations):
+            try:
+                dev_score = self._evaluate()
+            except Interrupted:  # scoring gives up when it is asked to stop; it is done again
+                self._save(optimizer, result, best)
+                raise
+            if self._note(result, dev_score):
+                best = self.assembly.snapshot()
+        self.on_step(Progress(result.steps, result.planned_steps, result.final_loss, dev_score))
+        stop = self.should_stop()
+        if stop or (self.checkpointer is not None and self.checkpointer.due(result.steps)):
+            self._save(optimizer, result, best)
+        if stop:
+            raise Interrupted
+        return best
 
     def _note(self, result: TrainResult, score: float) -> bool:
         """Take an evaluation down; True if it is the best so far."""
@@ -237,25 +261,24 @@ class Trainer:
         self.assembly.model.train()
         return score
 
-    def _maybe_checkpoint(
+    def _save(
         self, optimizer: GroupedAdamW, result: TrainResult, best: dict[str, torch.Tensor] | None
     ) -> None:
-        stop = self.should_stop()
-        if self.checkpointer is not None and (stop or self.checkpointer.due(result.steps)):
-            parts = {
-                "weights": self.assembly.snapshot(),
-                "best": best or {},
-                "optimizer": optimizer.tensors(),
-                "random": self._random_state(),
-            }
-            tensors = {
-                f"{part}/{name}": tensor
-                for part, named in parts.items()
-                for name, tensor in named.items()
-            }
-            self.checkpointer.save(result.steps, tensors, asdict(result))
-        if stop:
-            raise Interrupted
+        """Write a checkpoint, if there is a place for it."""
+        if self.checkpointer is None:
+            return
+        parts = {
+            "weights": self.assembly.snapshot(),
+            "best": best or {},
+            "optimizer": optimizer.tensors(),
+            "random": self._random_state(),
+        }
+        tensors = {
+            f"{part}/{name}": tensor
+            for part, named in parts.items()
+            for name, tensor in named.items()
+        }
+        self.checkpointer.save(result.steps, tensors, asdict(result))
 
     def _resume(
         self,

@@ -69,7 +69,10 @@ class _Run:
         assembly.activate(self.template.active)
         assembly.train_groups(self.template.trained)
 
+        on_evaluate = more.pop("on_evaluate", lambda: None)
+
         def evaluate() -> float:  # a function of the weights, with its best somewhere on the way
+            on_evaluate()
             tensors = assembly.snapshot()
             return round(math.sin(60 * sum(float(t.abs().mean()) for t in tensors.values())), 6)
 
@@ -110,6 +113,7 @@ def whole(
 @given(
     stops=st.lists(st.integers(1, 15), max_size=4),
     kills=st.lists(st.integers(1, 15), max_size=3),
+    dev_stops=st.lists(st.integers(1, 7), max_size=3),
     every=st.one_of(st.none(), st.integers(1, 5)),
 )
 def test_an_interrupted_training_ends_as_if_it_had_not_been(
@@ -117,13 +121,14 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(
     tmp_path_factory: pytest.TempPathFactory,
     stops: list[int],
     kills: list[int],
+    dev_stops: list[int],
     every: int | None,
 ) -> None:
     run, weights, result, losses = whole
     folder = tmp_path_factory.mktemp("checkpoint")
-    waiting, deadly = set(stops), set(kills)
+    waiting, deadly, unscored = set(stops), set(kills), set(dev_stops)
     found: dict[int, float] = {}
-    now = 0
+    now = scored = 0
 
     def on_step(progress: Progress) -> None:
         nonlocal now
@@ -139,8 +144,17 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(
             return True
         return False
 
-    for _ in range(len(stops) + len(kills) + 1):
-        trainer = run.trainer(folder, on_step=on_step, should_stop=should_stop, every_steps=every)
+    def on_evaluate() -> None:
+        nonlocal scored
+        scored += 1
+        if scored in unscored:
+            raise Interrupted
+
+    for _ in range(len(stops) + len(kills) + len(dev_stops) + 1):
+        trainer = run.trainer(
+            folder, on_step=on_step, should_stop=should_stop, every_steps=every,
+            on_evaluate=on_evaluate,
+        )  # fmt: skip
         try:
             ended = trainer.run()
             break
@@ -153,6 +167,24 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(
     mine = trainer.assembly.snapshot()
     assert mine.keys() == weights.keys()
     assert all(torch.equal(mine[name], tensor) for name, tensor in weights.items())
+
+
+def test_a_stop_while_dev_is_scored_keeps_the_step(noisy_base: Any, tmp_path: Path) -> None:
+    """The step before is not made again, the dev score is: a training may not go on without it."""
+    run = _Run(noisy_base, True)
+    whole = run.trainer(None).run()
+    first_scored = int(whole.history[0][0])
+
+    def stop() -> None:
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        run.trainer(tmp_path, on_evaluate=stop).run()
+    assert [path.name for path in tmp_path.iterdir()] == [f"step-{first_scored:09d}"]
+    seen: list[Progress] = []
+    assert run.trainer(tmp_path, on_step=seen.append).run() == whole
+    assert [progress.step for progress in seen] == list(range(first_scored, whole.steps + 1))
+    assert seen[0].dev_score == whole.history[0][1]
 
 
 def test_dropout_is_on_in_training_and_follows_the_seed(noisy_base: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from harness.bench import scoring
 from harness.bench.steps import BackboneRef, FitWork, Settings, SourceRef, SourceWork, Step
 from harness.bench.store import Store
 from harness.bench.work import Worker
-from harness.catalog import Recipe, Source, SplitSpec, Target
+from harness.catalog import Recipe, Source, SplitSpec, Target, Training
 from harness.data import Dataset, make_dataset
 from harness.formats import EncodeOptions
 from harness.model import Assembly, Numerics
@@ -79,7 +80,8 @@ def test_stopping_keeps_the_best_weights(
         ({"epochs": 3}, 6, [2, 4, 6]),
         ({"epochs": 3, "evaluations": 2}, 6, [3, 6]),
         ({"epochs": 1, "evaluations": 9}, 2, [1, 2]),
-        ({"epochs": 1, "min_steps": 5}, 6, [6]),  # epochs are repeated whole
+        ({"epochs": 1, "min_steps": 5}, 6, [2, 4, 6]),  # epochs are repeated whole
+        ({"epochs": 2, "min_steps": 5, "evaluations": 1}, 6, [6]),
     ],
 )
 def test_evaluations_are_spread_and_the_last_step_is_one(
@@ -166,18 +168,57 @@ def test_selection_sees_dev_rows_only(
     assert predicted == [rows["dev"]] * 2  # once an epoch
 
 
+def source_step(training: Training) -> Step:
+    """The training of a source adapter."""
+    nowhere = SplitSpec("world")
+    source = Source(
+        name="nli.A0", description="", task="nli", language="A0", format="pair_classification",
+        labels=goal_of("nli").labels, train=nowhere, dev=nowhere, training=training, split="",
+        licence="",
+    )  # fmt: skip
+    ref = BackboneRef("nano", "0" * 64, 4, folder=NANO)
+    return Step("source", "a" * 64, "", (), SourceWork(ref, source, training, 1), 1.0)
+
+
+def test_a_stop_is_noticed_between_two_batches_of_dev(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, data = source_step(replace(TRAINING, epochs=2, max_length=100)), _Spied()
+    batches: list[int] = []
+    module = importlib.import_module("harness.train.predict")  # the package has it as a function
+    original = module.collate
+
+    def counted(features: Any, *rest: Any, **more: Any) -> Any:
+        batches.append(len(features))
+        return original(features, *rest, **more)
+
+    monkeypatch.setattr(module, "collate", counted)
+    trained = {}
+    for name in ("whole", "stopped"):
+        run_settings = Settings(tmp_path / name, None, "refuse", Numerics(), predict_tokens=60)
+        Store(tmp_path / name).create()
+        if name == "stopped":
+            assert len(batches) > 4  # so that a whole evaluation is more than the one batch below
+            batches.clear()
+            with pytest.raises(Interrupted):
+                Worker(run_settings, data, should_stop=lambda: bool(batches)).run(step)  # type: ignore[arg-type]
+            assert len(batches) == 1
+        assert Worker(run_settings, data).run(step)  # type: ignore[arg-type]
+        folder = Store(tmp_path / name).path(*step.id)
+        trained[name] = {
+            str(path.relative_to(folder)): path.read_bytes()
+            for path in folder.rglob("*")
+            if path.is_file() and path.name not in ("costs.json", "manifest.json")
+        }
+    assert trained["stopped"] == trained["whole"]
+    assert "training.json" in trained["whole"]
+
+
 def test_costs_are_those_of_the_whole_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where it was stopped and another process went on from its checkpoint."""
-    ref = BackboneRef("nano", "0" * 64, 4, folder=NANO)
-    nowhere = SplitSpec("world")
-    source = Source(
-        name="nli.A0", description="", task="nli", language="A0", format="pair_classification",
-        labels=goal_of("nli").labels, train=nowhere, dev=nowhere, training=TRAINING, split="",
-        licence="",
-    )  # fmt: skip
-    step = Step("source", "a" * 64, "", (), SourceWork(ref, source, TRAINING, 1), 1.0)
+    step = source_step(TRAINING)
     run_settings, data = Settings(tmp_path, None, "refuse", Numerics()), _Spied()
     Store(tmp_path).create()
     clock = time.perf_counter
