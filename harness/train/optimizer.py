@@ -11,20 +11,28 @@ _STATE = ("step", "exp_avg", "exp_avg_sq")
 
 
 class GroupedAdamW:
-    """AdamW with one learning rate per group (adapter, fusion, head, backbone)."""
+    """AdamW with one learning rate per group (adapter, fusion, head, backbone).
+
+    Weight decay spares biases and the weights of layer norms, as in BERT.
+    """
 
     def __init__(self, assembly: Assembly, training: Training, *, fused: bool) -> None:
         self._clip_norm = training.clip_norm
         self._named = assembly.trainable()
         self._fused = fused
         rates = _rates(assembly, training)
-        groups: dict[float, list[torch.nn.Parameter]] = {}
+        groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
         for name, parameter in self._named:
-            groups.setdefault(rates[str(assembly.group_of(name))], []).append(parameter)
+            rate = rates[str(assembly.group_of(name))]
+            # Of an XLM-R with adapters and heads, exactly biases and layer norms are vectors.
+            decay = training.weight_decay if parameter.dim() > 1 else 0.0
+            groups.setdefault((rate, decay), []).append(parameter)
         self._optimizer = torch.optim.AdamW(
-            [{"params": params, "lr": rate, "initial": rate} for rate, params in groups.items()],
+            [
+                {"params": params, "lr": rate, "initial": rate, "weight_decay": decay}
+                for (rate, decay), params in groups.items()
+            ],
             betas=(0.9, training.adam_beta2),
-            weight_decay=training.weight_decay,
             fused=fused,
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from transformers import get_linear_schedule_with_warmup
+from transformers.trainer_pt_utils import get_parameter_names
 
 from harness.train import GroupedAdamW, learning_rate_factor
 from tests.train.conftest import TRAINING, assemble, features_of, task_of, trainer_of, with_fusion
@@ -37,6 +38,12 @@ def test_the_schedule_is_linear_and_wastes_no_step(steps: int, warmup: float) ->
     assert max(factors) == 1.0
 
 
+def decayed_by_transformers(model: torch.nn.Module) -> set[str]:
+    """The parameters that transformers' own Trainer decays: no bias, nothing of a layer norm."""
+    names = get_parameter_names(model, [torch.nn.LayerNorm])
+    return {name for name in names if "bias" not in name}
+
+
 @pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize(("decay", "beta2"), [(0.0, 0.999), (0.1, 0.999), (0.1, 0.9)])
 def test_the_optimizer_is_adamw_with_a_rate_per_group(
@@ -49,15 +56,15 @@ def test_the_optimizer_is_adamw_with_a_rate_per_group(
     assembly = with_fusion(base)
     rates = {"adapters": 1e-2, "adapter_fusion_layer": 2e-3, "heads": 5e-3}
     plain = {name: tensor.clone() for name, tensor in assembly.snapshot().items()}
-    groups: dict[str, list[torch.Tensor]] = {part: [] for part in rates}
+    decaying = decayed_by_transformers(assembly.model)
+    groups = []
     for name, tensor in plain.items():
         (part,) = [part for part in rates if re.search(rf"(^|\.){part}\.", name)]
-        groups[part].append(tensor.requires_grad_(True))
-    reference = torch.optim.AdamW(
-        [{"params": group, "lr": rates[part]} for part, group in groups.items()],
-        betas=(0.9, beta2),
-        weight_decay=decay,
-    )
+        groups.append(
+            {"params": [tensor.requires_grad_(True)], "lr": rates[part],
+             "weight_decay": decay if name in decaying else 0.0}
+        )  # fmt: skip
+    reference = torch.optim.AdamW(groups, betas=(0.9, beta2))
     ours = GroupedAdamW(assembly, training, fused=fused)
     schedule = get_linear_schedule_with_warmup(reference, 0, 5)
     for step in range(5):
@@ -77,6 +84,31 @@ def test_the_optimizer_is_adamw_with_a_rate_per_group(
         torch.testing.assert_close(parameter.detach(), plain[name].detach(), rtol=1e-5, atol=1e-6)
     ours.zero_grad()
     assert all(parameter.grad is None for _, parameter in assembly.trainable())
+
+
+@pytest.mark.parametrize("recipe", ["direct", "full-ft"])
+def test_weight_decay_spares_biases_and_layer_norms(recipe: str, base: Any) -> None:
+    """Without a gradient, decay is all that moves a weight: by rate x decay of itself."""
+    assembly = assemble(base, "nli", recipe)
+    with torch.no_grad():
+        for _, parameter in assembly.trainable():
+            parameter.add_(torch.rand(parameter.shape) + 0.1)  # nothing is zero
+    before = assembly.snapshot()
+    training = replace(TRAINING, learning_rate=1e-2, weight_decay=0.1)
+    optimizer = GroupedAdamW(assembly, training, fused=True)
+    for _, parameter in assembly.trainable():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step(1.0)
+    decaying = decayed_by_transformers(assembly.model)
+    spared = 0
+    for name, after in assembly.snapshot().items():
+        if name in decaying:
+            torch.testing.assert_close(after, before[name] * (1 - 1e-2 * 0.1))
+            assert not torch.equal(after, before[name])
+        else:
+            assert torch.equal(after, before[name])
+            spared += 1
+    assert 0 < spared < len(before)
 
 
 @pytest.mark.parametrize(
