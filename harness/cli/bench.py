@@ -16,7 +16,7 @@ from harness.cli.common import (
     data_options,
     machine_options,
     make_bench,
-    show_library_warnings,
+    show_log,
     suite_options,
 )
 from harness.cli.progress import TerminalProgress, duration
@@ -37,7 +37,7 @@ def command(suite: str, as_json: bool, languages: bool, quiet: bool, **options: 
     Running it again continues where it stopped and repeats nothing that is done. Ctrl-C and SIGTERM
     stop it with a checkpoint (exit code 130 and 143); a second Ctrl-C stops it at once.
     """
-    show_library_warnings(quiet=quiet)
+    show_log(quiet=quiet)
     started = time.monotonic()
     bench, workers = make_bench(suite, options)
     plan = bench.plan()

@@ -229,8 +229,8 @@ def parse_seeds(text: str | None) -> tuple[int, ...]:
     return seeds
 
 
-def show_library_warnings(*, quiet: bool = False) -> None:
-    """Print what harness logs (if quiet, only warnings); silence the libraries below it."""
+def show_log(*, quiet: bool = False) -> None:
+    """Print what harness logs: warnings and, unless quiet, notices; silence its libraries."""
     from harness.cli.progress import ClickHandler  # noqa: PLC0415
 
     logger = logging.getLogger("harness")

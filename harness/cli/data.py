@@ -17,7 +17,7 @@ from harness.cli.common import (
     catalog_option,
     data_option,
     load_catalog,
-    show_library_warnings,
+    show_log,
 )
 from harness.data import DataContext, Finding, Owner, Split, check_splits, owners, splits
 from harness.errors import InputError
@@ -36,7 +36,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print it as JSON."
 @click.group()
 def command() -> None:
     """What data there is, what is missing and how to get it. Changes nothing."""
-    show_library_warnings()
+    show_log()
 
 
 @command.command()

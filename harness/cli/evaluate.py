@@ -11,7 +11,7 @@ import click
 from tabulate import tabulate
 
 from harness.bench import Scorer, Store, check_target, evaluate_model, find_backbone, open_model
-from harness.cli.common import data_options, machine_options, make_bench, show_library_warnings
+from harness.cli.common import data_options, machine_options, make_bench, show_log
 from harness.errors import InputError
 from harness.results import write_json
 
@@ -60,7 +60,7 @@ def command(
     FOLDER is what `xstilts train --out` wrote, or a fit of a store: STORE/fit/KEY. Its head must
     have the target's format and labels; retrieval needs no head.
     """
-    show_library_warnings()
+    show_log()
     if out is not None and not out.absolute().parent.is_dir():
         raise InputError(f"--out: {out.parent} is not a folder; make it first")
     model = open_model(folder)

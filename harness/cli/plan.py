@@ -13,7 +13,7 @@ from harness.cli.common import (
     data_options,
     machine_options,
     make_bench,
-    show_library_warnings,
+    show_log,
     suite_options,
 )
 from harness.cli.progress import duration
@@ -28,7 +28,7 @@ from harness.cli.progress import duration
 @click.option("--steps", "show_steps", is_flag=True, help="List every step.")
 def command(suite: str, as_json: bool, show_steps: bool, **options: Any) -> None:
     """Show what SUITE would run: steps, what is done already, estimated time. Changes nothing."""
-    show_library_warnings()
+    show_log()
     bench, workers = make_bench(suite, options)
     plan = bench.plan()
     store = Store(bench.settings.store)

@@ -17,7 +17,7 @@ from harness.cli.common import (
     data_options,
     machine_options,
     make_bench,
-    show_library_warnings,
+    show_log,
 )
 from harness.cli.progress import TerminalProgress
 from harness.errors import InputError, WorkError
@@ -55,7 +55,7 @@ def command(
     The `adapters` library loads the result with `model.load_adapter("OUT/adapters/NAME",
     use_safetensors=True)`, where NAME is SOURCE with _ for dots; `xstilts evaluate OUT` scores it.
     """
-    show_library_warnings()
+    show_log()
     if out.exists():
         raise InputError(f"--out: {out} exists; choose a new folder")
     options |= {"out": None, "only": (), "seeds": None}
