@@ -263,6 +263,12 @@ def test_data_change_what_reads_them(planned: Planned) -> None:
     assert changed(planned, other) == predictions(*fits)
 
 
+def test_the_dev_sets_that_select_a_mixture_change_it(planned: Planned) -> None:
+    """Both sources are in A0, so with another training language none of their dev sets selects."""
+    other = planned.with_("targets", "tiny-ret", train_language="B0")
+    assert changed(planned, other) == {MIXTURE, *predictions(MIXTURE)}
+
+
 def test_labels_and_their_order_count(planned: Planned) -> None:
     labels = planned.catalog.source("tiny.A0").labels
     other = planned.with_("sources", "tiny.A0", labels=labels[::-1])
