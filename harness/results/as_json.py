@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.results.contrasts import Answer, answer_contrasts
-from harness.results.rows import Record, RowOf, row_label
-from harness.results.statistics import Spread
-from harness.results.summary import Cell, summarise
+from harness.results.rows import Record, RowOf, group_rows, row_label
+from harness.results.statistics import Spread, mean_and_spread
+from harness.results.summary import Cell, Summary, summarise
 
 if TYPE_CHECKING:
     from harness.catalog.specs import Contrast
@@ -22,8 +22,12 @@ def summary_json(
     targets: Sequence[str] = (),
     seed_note: str = "",
     contrasts: Iterable[Contrast] = (),
+    languages: bool = False,
 ) -> dict[str, Any]:
-    """The data of summary_table and contrast_table as plain dicts; scores in percent, unrounded."""
+    """The data of summary_table and contrast_table as plain dicts; scores in percent, unrounded.
+
+    With `languages`, that of per_language_table too: target to row to language.
+    """
     records = list(records)
     summary = summarise(records, row_of=row_of, rows=rows, targets=targets)
     return {
@@ -45,6 +49,42 @@ def summary_json(
             for row in summary.rows
         ],
         "contrasts": [_answer_json(answer) for answer in answer_contrasts(contrasts, records)],
+        **({"languages": _languages(records, summary, row_of, rows)} if languages else {}),
+    }
+
+
+def _languages(
+    records: Sequence[Record], summary: Summary, row_of: RowOf, rows: Sequence[str]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Target to row, named as in `rows`, to language; rows without the target are left out."""
+    groups = group_rows(records, row_of, rows)
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for target in summary.targets:
+        for name, group in groups.items():
+            chosen = sorted(
+                (r for r in group if r["target"]["name"] == target), key=lambda r: int(r["seed"])
+            )
+            codes = dict.fromkeys(code for r in chosen for code in r["target"]["languages"])
+            if chosen:
+                found.setdefault(target, {})[name] = {
+                    code: _language_json([r for r in chosen if code in r["scores"]], code)
+                    for code in codes
+                }
+    return found
+
+
+def _language_json(records: Sequence[Record], code: str) -> dict[str, Any]:
+    entries: list[Mapping[str, Any]] = [r["scores"][code] for r in records]
+    return {
+        **_spread_json(mean_and_spread(entry["score"] for entry in entries)),
+        "per_seed": {
+            str(r["seed"]): entry["score"] for r, entry in zip(records, entries, strict=True)
+        },
+        "n": entries[0]["n"],
+        "seen": entries[0]["seen"],
+        "floor": entries[0]["floor"]["score"],
+        "above_floor": sum(entry["above_floor"]["beats"] for entry in entries),
+        "scored": len(entries),
     }
 
 
