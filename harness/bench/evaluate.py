@@ -16,20 +16,20 @@ from harness.bench.saved_model import PARTS, WHAT, SavedModel
 from harness.bench.scoring import Scorer, target_format, target_options
 from harness.bench.store import Store, verify_artifact
 from harness.bench.work import ABOUT
-from harness.canonical import digest, plain
 from harness.catalog import Backbone, Catalog, Target
 from harness.errors import InputError
 from harness.formats import Format
 from harness.model import (
     Assembly,
     BackboneFiles,
+    check_backbone,
     load_assembly,
     load_backbone,
     load_tokenizer,
     locate_backbone,
 )
 from harness.recipes import Goal
-from harness.results import averages, low_resource_definition, signature
+from harness.results import averages, evaluation_signature, low_resource_definition
 
 _ADDED = re.compile(r"\.adapters\.|\.adapter_fusion_layer\.|^heads\.")  # not of the backbone
 _LOADING = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError)
@@ -37,7 +37,7 @@ _LOADING = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeErr
 
 def find_backbone(model: SavedModel, spec: Backbone, store: Store) -> BackboneFiles:
     """The files of the backbone; InputError unless it is the one that the model was trained on."""
-    folder = Path(spec.path or "")
+    folder, known = Path(spec.path or ""), list[str]()
     if spec.kind == "pretrain":
         folder = store.path("backbone", model.backbone_digest)
         if not folder.is_dir():
@@ -49,13 +49,15 @@ def find_backbone(model: SavedModel, spec: Backbone, store: Store) -> BackboneFi
         problem = verify_artifact(folder)
         if problem is not None:
             raise InputError(f"{folder}: damaged: {problem}; run its suite again to remake it")
-        files = BackboneFiles(spec.name, folder, folder.name, spec.reduction_factor)
+        known.append(folder.name)  # a model names a backbone that a step made by its key
+        files = BackboneFiles(spec.name, folder, check_backbone(folder), spec.reduction_factor)
     else:
         files = locate_backbone(spec)
-    if files.digest != model.backbone_digest:
+    known.append(files.digest)
+    if model.backbone_digest not in known:
         raise InputError(
             f"{model.folder / ABOUT}: trained on backbone '{model.backbone}' "
-            f"({model.backbone_digest[:12]}), but '{files.name}' is {files.digest[:12]}; "
+            f"({model.backbone_digest[:12]}), but '{files.name}' is {known[0][:12]}; "
             "pass the one it was trained on with --backbone"
         )
     return files
@@ -70,7 +72,15 @@ def evaluate_model(
     scorer.settings.numerics.apply()
     base = load_backbone(backbone, scorer.settings.numerics.torch_device)
     assembly = _load(model, base)
-    identity = model.digest()
+    about = {
+        "version": harness.__version__,
+        "model": {
+            "folder": str(model.folder), "digest": model.digest(), "name": model.name,
+            "recipe": model.recipe, "sources": list(model.sources), "seed": model.seed,
+        },
+        "backbone": {"name": model.backbone, "digest": backbone.digest},
+        "numerics": scorer.settings.numerics.identity(),
+    }  # fmt: skip
     results = []
     for target in targets:
         task_format = target_format(target, base.config.num_hidden_layers)
@@ -81,17 +91,8 @@ def evaluate_model(
             target, task_format, scored.statistics, scored.floors,
             _seen(model, target, scorer.data.catalog),
         )  # fmt: skip
-        results.append(_result(target, task_format, scores, model, identity, scorer))
-    return {
-        "version": harness.__version__,
-        "model": {
-            "folder": str(model.folder), "digest": identity, "name": model.name,
-            "recipe": model.recipe, "sources": list(model.sources), "seed": model.seed,
-        },
-        "backbone": {"name": backbone.name, "digest": backbone.digest},
-        "numerics": plain(scorer.settings.numerics),
-        "targets": results,
-    }  # fmt: skip
+        results.append(_result(target, task_format, scores, about, scorer))
+    return {**about, "targets": results}
 
 
 def _load(model: SavedModel, base: Any) -> Assembly:
@@ -129,13 +130,12 @@ def _result(
     target: Target,
     task_format: Format[Any],
     scores: Mapping[str, Any],
-    model: SavedModel,
-    identity: str,
+    about: Mapping[str, Any],
     scorer: Scorer,
 ) -> dict[str, Any]:
-    suite, numerics = scorer.data.suite, scorer.settings.numerics
+    suite = scorer.data.suite
     options = target_options(target, task_format, scorer.settings)
-    about = {
+    scored = {
         "name": target.name, "task": target.task, "format": target.format, "split": target.split,
         "train_language": target.train_language, "languages": list(target.languages),
         "options": options,
@@ -144,26 +144,13 @@ def _result(
     data = data_summary(
         {f"{target.name}/test/{code}": d for code, d in scorer.data.tests(target).items()}
     )
-    return {
-        "target": about,
+    result = {
+        "target": scored,
         "scores": scores,
-        "averages": averages(scores, about, low),
+        "averages": averages(scores, scored, low),
         "data": data,
-        "signature": signature(
-            [
-                ("backbone", f"{model.backbone}@{model.backbone_digest[:8]}"),
-                ("model", f"{model.name}@{identity[:8]}"),
-                ("target", target.name),
-                ("split", target.split),
-                ("languages", f"{len(target.languages)}@{digest(target.languages)[:8]}"),
-                ("data", digest(data["fingerprints"])[:8]),
-                *((k, str(v).lower()) for k, v in plain(numerics).items()),
-                *((f"{target.format}.{k}", str(v) or "none") for k, v in sorted(options.items())),
-                ("low-resource", low["id"] if low else "none"),
-                ("version", harness.__version__),
-            ]
-        ),
     }
+    return {**result, "signature": evaluation_signature({**about, **result})}
 
 
 def _seen(model: SavedModel, target: Target, catalog: Catalog) -> dict[str, str]:

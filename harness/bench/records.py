@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,18 +12,18 @@ from typing import Any
 from safetensors.numpy import load_file
 
 import harness
-from harness.bench.data import SuiteData, data_summary
+from harness.bench.data import SuiteData
 from harness.bench.plan import Cell
+from harness.bench.record_data import RecordData
 from harness.bench.scoring import target_format, target_options
 from harness.bench.steps import Settings
 from harness.bench.store import Store
 from harness.bench.work import FLOORS, PREDICTIONS, STATISTICS
 from harness.canonical import file_digest, plain
-from harness.catalog import Suite, Target
-from harness.data import Dataset
+from harness.catalog import Suite, Target, Training
 from harness.errors import WorkError
 from harness.formats import Format, Statistics
-from harness.model import stored_parameters
+from harness.model import check_backbone, stored_parameters
 from harness.results import (
     build_record,
     environment,
@@ -41,16 +42,18 @@ class RecordMaker:
     settings: Settings
     out: Path
     _store: Store = field(init=False)
+    _data: RecordData = field(init=False)
     _environment: dict[str, Any] | None = None
-    _shapes: dict[str, dict[str, int]] = field(default_factory=dict)
+    _backbones: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._store = Store(self.settings.store)
+        self._data = RecordData(self.data)
 
     def write(self, cell: Cell) -> dict[str, Any]:
         """Build the cell's record, validate it, write it and return it."""
         record = self.build(cell)
-        path = record_path(self.out, cell)
+        path = record_path(self.out, cell, record["id"])
         path.parent.mkdir(parents=True, exist_ok=True)
         write_record(path, record)
         return record
@@ -61,6 +64,7 @@ class RecordMaker:
         backbone = self._backbone(cell)
         task_format = target_format(cell.target, backbone["layers"])
         fitted = self._read("fit", cell.fit, "training.json") if cell.fit else None
+        data = self._data.block(cell)
         if self._environment is None:
             self._environment = environment(gpu=self._gpu())
         parts = {
@@ -86,13 +90,13 @@ class RecordMaker:
                 "languages": list(cell.target.languages),
                 "options": target_options(cell.target, task_format, self.settings),
             },
-            "setting": {"name": cell.setting, "hyperparameters": self._hyperparameters(cell)},
+            "setting": self._setting(cell),
             "seed": cell.seed,
-            "numerics": plain(self.settings.numerics),
-            "scores": self._scores(cell, folder, task_format),
+            "numerics": self.settings.numerics.identity(),
+            "scores": self._scores(cell, folder, task_format, data["overlap"]),
             "selection": self._selection(cell, fitted),
             "trials": None,
-            "data": self._data(cell),
+            "data": data,
             "files": {
                 "predictions": self._file(folder / PREDICTIONS),
                 "statistics": self._file(folder / STATISTICS),
@@ -108,42 +112,55 @@ class RecordMaker:
 
     # --- scores ---
 
-    def _scores(self, cell: Cell, folder: Path, task_format: Format[Any]) -> dict[str, Any]:
+    def _scores(
+        self,
+        cell: Cell,
+        folder: Path,
+        task_format: Format[Any],
+        overlap: Mapping[str, Mapping[str, int]],
+    ) -> dict[str, Any]:
         trained_on = [(ref.source.task, ref.source.language) for ref in cell.sources]
         if cell.fit and cell.target.train is not None:
             trained_on.append((cell.target.task, cell.target.train_language))
+        seen = seen_before(cell.target, trained_on)
+        seen |= {code: "data" for code, counts in overlap.items() if any(counts.values())}
         return language_scores(
             cell.target,
             task_format,
             load_file(folder / STATISTICS),
             load_file(folder / FLOORS),
-            seen_before(cell.target, trained_on),
+            seen,
         )
 
     # --- the other blocks ---
 
     def _backbone(self, cell: Cell) -> dict[str, Any]:
         reference = cell.backbone
-        if reference.digest not in self._shapes:
+        if reference.digest not in self._backbones:
             folder = reference.folder or self._need("backbone", str(reference.step))
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            self._shapes[reference.digest] = {
+            self._backbones[reference.digest] = {
+                "name": reference.name,
+                # Of a backbone made here, the reference has the key of the step that made it.
+                "digest": reference.digest if reference.folder else check_backbone(folder),
                 "parameters": stored_parameters([folder]),
                 "layers": config["num_hidden_layers"],
                 "hidden_size": config["hidden_size"],
             }
-        return {
-            "name": reference.name,
-            "digest": reference.digest,
-            **self._shapes[reference.digest],
-        }
+        return self._backbones[reference.digest]
 
-    def _hyperparameters(self, cell: Cell) -> dict[str, Any]:
-        if cell.training is None:
-            return {}
+    def _setting(self, cell: Cell) -> dict[str, Any]:
+        """How the target was trained (empty where it was not), and each source."""
+
+        def used(training: Training) -> dict[str, Any]:
+            return {**plain(training), "reduction_factor": cell.backbone.reduction_factor}
+
         return {
-            **plain(cell.training),
-            "reduction_factor": cell.backbone.reduction_factor,
+            "name": cell.setting,
+            "hyperparameters": used(cell.training) if cell.training else {},
+            "sources": {
+                ref.source.name: used(ref.source.training_for(cell.setting)) for ref in cell.sources
+            },
         }
 
     def _selection(self, cell: Cell, fitted: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -159,22 +176,6 @@ class RecordMaker:
             "stopped_early": fitted["stopped_early"],
         }
 
-    def _data(self, cell: Cell) -> dict[str, Any]:
-        datasets: dict[str, Dataset] = {
-            f"{cell.target.name}/test/{language}": dataset
-            for language, dataset in self.data.tests(cell.target).items()
-        }
-        if cell.fit and cell.target.train is not None:
-            for split in ("train", "dev"):
-                datasets[f"{cell.target.name}/{split}"] = self.data.target(cell.target, split)
-        for ref in cell.sources:
-            for split in ("train", "dev"):
-                name = f"{ref.source.name}/{split}"
-                datasets[name] = self.data.source(ref.source, split)
-        # Rows that overlap were dropped before training (their number is in counts), so none is
-        # left.
-        return {**data_summary(datasets), "overlap": {}}
-
     def _costs(self, cell: Cell) -> dict[str, Any]:
         own = [self._read("predict", cell.predict, "costs.json")]
         if cell.fit:
@@ -188,13 +189,16 @@ class RecordMaker:
             "cpu_seconds": sum(part["cpu_seconds"] for part in own),
             "peak_memory_bytes": max(part["peak_memory_bytes"] for part in own),
             "trainable_parameters": fitted.get("trainable_parameters", 0),
-            "stored_parameters": sum(
-                part["stored_parameters"] for part in [fitted, *shared] if part
-            ),
+            "stored_parameters": fitted["stored_parameters"] if cell.fit else self._adapters(cell),
             "train_tokens": fitted.get("train_tokens", 0),
             "steps": fitted.get("steps", 0),
             "shared_seconds": sum(part["wall_seconds"] for part in shared),
         }
+
+    def _adapters(self, cell: Cell) -> int:
+        """Parameters of the sources' adapters, all there is to store where nothing was fitted."""
+        folders = [self._need("source", ref.step) / "trained" / "adapters" for ref in cell.sources]
+        return stored_parameters(folders)
 
     def _gpu(self) -> str | None:
         if self.settings.numerics.device == "cpu":
@@ -204,11 +208,9 @@ class RecordMaker:
         return torch.cuda.get_device_name(self.settings.numerics.torch_device)
 
     def _file(self, path: Path) -> dict[str, str]:
-        try:
-            name = str(path.relative_to(self.out))
-        except ValueError:  # the store is elsewhere (--store)
-            name = str(Path("store") / path.relative_to(self.settings.store))
-        return {"path": name, "sha256": file_digest(path)}
+        # Of the real folders: `..` leaves the folder that a link leads to, not the link's own.
+        name = os.path.relpath(path.resolve(), records_folder(self.out).resolve())
+        return {"path": Path(name).as_posix(), "sha256": file_digest(path)}
 
     def _read(self, kind: str, key: str | None, name: str) -> Any:
         return json.loads((self._need(kind, str(key)) / name).read_bytes())
@@ -263,10 +265,18 @@ def seen_before(target: Target, trained_on: Iterable[tuple[str, str]]) -> dict[s
     }
 
 
-def record_path(out: Path, cell: Cell) -> Path:
-    """Where a cell's record is; its name says what it is about."""
+def records_folder(out: Path) -> Path:
+    """Where the records of a run are."""
+    return out / "records"
+
+
+def record_path(out: Path, cell: Cell, record_id: str) -> Path:
+    """Where a cell's record is; its name says what it is about.
+
+    The id in it keeps a run with other arithmetic or data from overwriting the record.
+    """
     parts = [cell.backbone.name, cell.target.name, cell.recipe.name]
     if cell.source_set:
         parts.append(cell.source_set.name)
-    name = "--".join([*parts, cell.setting, f"seed{cell.seed}"])
-    return out / "records" / f"{name}.json"
+    name = "--".join([*parts, cell.setting, f"seed{cell.seed}", record_id[:8]])
+    return records_folder(out) / f"{name}.json"

@@ -29,7 +29,7 @@ from harness.results import contrast_table, per_language_table, summary_json, su
 @data_options
 @machine_options
 @click.option("--json", "as_json", is_flag=True, help="Print the tables as JSON.")
-@click.option("--languages", is_flag=True, help="Also print a table of all languages per target.")
+@click.option("--languages", is_flag=True, help="Also the scores in all languages, per target.")
 @click.option("--quiet", is_flag=True, help="No progress, no notices: only warnings and errors.")
 def command(suite: str, as_json: bool, languages: bool, quiet: bool, **options: Any) -> None:
     """Run SUITE (default: the built-in world, no data needed), print the table, write the records.
@@ -64,7 +64,7 @@ def command(suite: str, as_json: bool, languages: bool, quiet: bool, **options: 
     finally:
         progress.close()
     if as_json:
-        click.echo(json.dumps(_summary(bench, plan, records), indent=2))
+        click.echo(json.dumps(_summary(bench, plan, records, languages), indent=2))
     else:
         click.echo(render(bench, plan, records, languages=languages))
     if not (as_json or quiet):
@@ -132,7 +132,9 @@ def _cell_key(cell: Cell) -> tuple[str, str | None, str]:
     return (cell.recipe.name, name, cell.target.name)
 
 
-def _summary(bench: Bench, plan: Plan, records: list[dict[str, Any]]) -> dict[str, Any]:
+def _summary(
+    bench: Bench, plan: Plan, records: list[dict[str, Any]], languages: bool
+) -> dict[str, Any]:
     rows = _Rows(plan)
     return summary_json(
         records,
@@ -141,4 +143,10 @@ def _summary(bench: Bench, plan: Plan, records: list[dict[str, Any]]) -> dict[st
         targets=list(dict.fromkeys(cell.target.name for cell in plan.cells)),
         seed_note=bench.suite.seed_note,
         contrasts=_answerable(bench, plan),
-    ) | {"records": [str(record_path(bench.out, cell)) for cell in plan.cells]}
+        languages=languages,
+    ) | {
+        "records": [
+            str(record_path(bench.out, cell, record["id"]))
+            for cell, record in zip(plan.cells, records, strict=True)
+        ]
+    }

@@ -19,7 +19,12 @@ from harness.results.record import (
 )
 from harness.results.rows import row_label
 from harness.results.schema import check_schema, load_json
-from harness.results.signature import parse_signature, record_signature, signature
+from harness.results.signature import (
+    evaluation_signature,
+    parse_signature,
+    record_signature,
+    signature,
+)
 from harness.results.statistics import (
     Margin,
     Spread,
@@ -47,6 +52,7 @@ __all__ = [
     "check_schema",
     "contrast_table",
     "environment",
+    "evaluation_signature",
     "language_score",
     "load_json",
     "low_resource_definition",

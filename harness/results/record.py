@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.canonical import digest, plain
+from harness.canonical import digest, file_digest, plain
 from harness.errors import InputError, WorkError
 from harness.results.schema import check_schema, load_json, shown
 from harness.results.signature import record_signature, short
@@ -115,6 +115,7 @@ def validate_record(document: Any, where: str) -> None:
     _check_scores(document, where)
     _check_averages(document, where)
     _check_overlap(document, where)
+    _check_sources(document, where)
     try:
         derived = {"id": record_id(document), "signature": record_signature(document)}
     except ValueError as error:
@@ -125,8 +126,23 @@ def validate_record(document: Any, where: str) -> None:
 
 
 def validate_file(path: Path) -> None:
-    """Raise InputError where a file is not a valid record."""
-    read_record(path)
+    """Raise InputError where a file is not a valid record, or a file it names has another hash.
+
+    Files that are not there are no error: a record may travel without its store.
+    """
+    for name, entry in read_record(path)["files"].items():
+        file = path.parent / entry["path"]
+        try:
+            if not file.is_file():
+                continue
+            found = file_digest(file)
+        except OSError as error:
+            raise InputError(f"{file}: cannot be read: {error.strerror or error}") from error
+        if found != entry["sha256"]:
+            raise InputError(
+                f"{path}: files.{name}: {file} has SHA-256 {found}; the record says "
+                f"{entry['sha256']}; run its suite again, which makes a damaged file anew"
+            )
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -224,6 +240,17 @@ def _check_overlap(document: Mapping[str, Any], where: str) -> None:
                 f"{where}: scores.{code}.seen: got {shown(scores[code]['seen'])}; "
                 f'allowed is "data": data.overlap.{code} counts shared examples'
             )
+
+
+def _check_sources(document: Mapping[str, Any], where: str) -> None:
+    source_set, trained = document["source_set"], set(document["setting"]["sources"])
+    wanted = set(source_set["sources"]) if source_set else set[str]()
+    if trained != wanted:
+        odd = sorted(trained ^ wanted)[0]
+        raise InputError(
+            f"{where}: setting.sources: {odd} is in only one of it and source_set.sources; "
+            f"allowed are exactly {', '.join(sorted(wanted)) or 'none'}"
+        )
 
 
 def _contradiction(where: str, place: str, got: Any, want: Any) -> InputError:

@@ -12,6 +12,7 @@ from harness.canonical import digest
 _KEY = re.compile(r"[a-z][a-z0-9_.-]*")
 # What would break the line apart, or make it more than one line or word; escaped as in a URL.
 _SPECIAL = re.compile(r"[%|:\s\x00-\x1f\x7f]")
+_NUMERICS = ("device", "dtype", "threads", "tf32", "deterministic")
 _ESCAPE = re.compile(r"%(?![0-9A-F]{2})")
 
 
@@ -55,39 +56,73 @@ def record_signature(record: Mapping[str, Any]) -> str:
     """The signature of a record, from its own fields alone.
 
     Where a name may come to mean something else (backbone, recipe options, source set, setting),
-    `@` and 8 hex digits of what it meant follow it.
+    `@` and 8 hex digits of what it meant follow it; a setting means how target and sources were
+    trained.
     """
-    backbone, target, numerics = record["backbone"], record["target"], record["numerics"]
     recipe, sources, setting = record["recipe"], record["source_set"], record["setting"]
-    low = record["averages"]["low_resource_definition"]
-    options = recipe["options"]
-    pairs = [
-        ("backbone", f"{backbone['name']}@{backbone['digest'][:8]}"),
-        ("recipe", f"{recipe['name']}@{short(options)}" if options else recipe["name"]),
-        ("set", f"{sources['name']}@{short(sources['sources'])}" if sources else "none"),
-        ("target", target["name"]),
-        ("split", target["split"]),
-        ("train", target["train_language"]),
-        ("languages", f"{len(target['languages'])}@{short(target['languages'])}"),
-        ("data", short(record["data"]["fingerprints"])),
-        ("setting", f"{setting['name']}@{short(setting['hyperparameters'])}"),
-        ("seed", _text(record["seed"])),
-        ("device", numerics["device"]),
-        ("dtype", numerics["dtype"]),
-        ("threads", _text(numerics["threads"])),
-        ("tf32", _text(numerics["tf32"])),
-        ("deterministic", _text(numerics["deterministic"])),
-        # The prefix keeps an option from taking the name of one of the keys above.
-        *((f"{target['format']}.{key}", _text(v)) for key, v in sorted(target["options"].items())),
-        ("low-resource", low["id"] if low else "none"),
-        ("version", record["version"]),
-    ]
-    return signature(pairs)
+    options, trained = recipe["options"], [setting["hyperparameters"], setting["sources"]]
+    return signature(
+        [
+            ("backbone", _named(record["backbone"])),
+            ("recipe", f"{recipe['name']}@{short(options)}" if options else recipe["name"]),
+            ("set", f"{sources['name']}@{short(sources['sources'])}" if sources else "none"),
+            *_scored(record["target"]),
+            ("data", short(record["data"]["fingerprints"])),
+            ("setting", f"{setting['name']}@{short(trained)}"),
+            ("seed", _text(record["seed"])),
+            *_rest(record),
+        ]
+    )
+
+
+def evaluation_signature(evaluation: Mapping[str, Any]) -> str:
+    """The signature of a saved model's scores on one target.
+
+    Of what it was trained on only its own digest is known. `evaluation` has the blocks that a
+    record has, but `model` instead of recipe, source set, setting and seed.
+    """
+    return signature(
+        [
+            ("backbone", _named(evaluation["backbone"])),
+            ("model", _named(evaluation["model"])),
+            *_scored(evaluation["target"]),
+            # Not `data`: that of a record covers the training sets too.
+            ("test-data", short(evaluation["data"]["fingerprints"])),
+            *_rest(evaluation),
+        ]
+    )
 
 
 def short(value: Any) -> str:
     """First 8 hex digits of the digest of a value."""
     return digest(value)[:8]
+
+
+def _named(block: Mapping[str, Any]) -> str:
+    return f"{block['name']}@{block['digest'][:8]}"
+
+
+def _scored(target: Mapping[str, Any]) -> list[tuple[str, str]]:
+    languages = target["languages"]
+    return [
+        ("target", target["name"]),
+        ("split", target["split"]),
+        ("train", target["train_language"]),
+        ("languages", f"{len(languages)}@{short(languages)}"),
+    ]
+
+
+def _rest(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Arithmetic, the format's options, the definition of low-resource, version."""
+    target, numerics = document["target"], document["numerics"]
+    low = document["averages"]["low_resource_definition"]
+    return [
+        *((key, _text(numerics[key])) for key in _NUMERICS),
+        # The prefix keeps an option from taking the name of another key.
+        *((f"{target['format']}.{key}", _text(v)) for key, v in sorted(target["options"].items())),
+        ("low-resource", low["id"] if low else "none"),
+        ("version", document["version"]),
+    ]
 
 
 def _text(value: Any) -> str:

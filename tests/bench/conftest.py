@@ -214,12 +214,13 @@ class Results:
             if path.is_file() and path.name not in VOLATILE
         }
 
-    def records(self) -> dict[str, dict[str, Any]]:
-        """The records without costs and environment."""
-        return {
-            path.name: reproducible(json.loads(path.read_text(encoding="utf-8")))
+    def records(self, *, whole: bool = False) -> dict[str, dict[str, Any]]:
+        """The records by file name, without costs and environment unless `whole`."""
+        found = {
+            path.name: json.loads(path.read_text(encoding="utf-8"))
             for path in sorted((self.out / "records").iterdir())
         }
+        return found if whole else {name: reproducible(one) for name, one in found.items()}
 
     def assert_equal(self, other: Results) -> None:
         """Both runs made the same."""

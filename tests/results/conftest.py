@@ -49,7 +49,13 @@ def make_parts(
             "name": target, "task": "nli", "format": "pair", "split": "test",
             "train_language": "A0", "languages": list(scores), "options": {"max-length": 128},
         },
-        "setting": {"name": setting, "hyperparameters": {"learning_rate": 1e-4, "epochs": 3}},
+        "setting": {
+            "name": setting, "hyperparameters": {"learning_rate": 1e-4, "epochs": 3},
+            "sources": {
+                name: {"learning_rate": 2e-4, "reduction_factor": 16}
+                for name in (["nli.A0", "pos.B0"] if source_set else [])
+            },
+        },
         "seed": seed,
         "numerics": {
             "device": "cpu", "dtype": "float32", "threads": 2, "tf32": False, "deterministic": True,

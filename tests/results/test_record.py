@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 import os
@@ -85,6 +86,20 @@ def test_id_is_that_of_the_identity(record: dict[str, Any], make: Make) -> None:
     assert make({"A0": 81.0, "A2": 50.0, "B2": 37.0}, seed=2)["id"] != record["id"]
 
 
+def test_how_a_source_was_trained_is_part_of_id_and_signature(parts: Make) -> None:
+    def built(**changes: Any) -> dict[str, Any]:
+        values = parts({"A2": 10.0})
+        values["setting"]["sources"]["pos.B0"] |= changes
+        return build_record(values)
+
+    record, same = built(), built()
+    assert (record["id"], record["signature"]) == (same["id"], same["signature"])
+    for changes in ({"learning_rate": 1e-3}, {"epochs": 9}, {"reduction_factor": 8}):
+        other = built(**changes)
+        assert other["id"] != record["id"]
+        assert other["signature"] != record["signature"]
+
+
 def test_only_costs_and_environment_are_volatile(make: Make) -> None:
     scores = {"A0": 81.0, "A2": 50.0}
     first, second = make(scores, seconds=1), make(scores, seconds=2)
@@ -127,12 +142,19 @@ def test_only_costs_and_environment_are_volatile(make: Make) -> None:
         ("files/statistics/path", "/etc/x", "files.statistics.path: got"),
         ("files/statistics/path", "a/../../x", "files.statistics.path: got"),
         ("files/statistics/path", "..", "files.statistics.path: got"),
+        ("files/statistics/path", "../../..", "files.statistics.path: got"),
+        ("files/statistics/path", "..//x", "files.statistics.path: got"),
+        ("files/statistics/path", "../~x", "files.statistics.path: got"),
         ("files/statistics/path", "a\\b", "files.statistics.path: got"),
         ("costs/steps", 1.5, "costs.steps: got 1.5; allowed is integer"),
         ("costs/wall_seconds", -1, "costs.wall_seconds: got -1; allowed is 0 or more"),
         ("environment/git", {"commit": "x", "dirty": True}, "environment.git.commit: got"),
         ("environment/created", "yesterday", "environment.created: got"),
+        ("setting/sources", DROP, "setting.sources: is missing; required are name, hyperparam"),
+        ("setting/sources", {"a": {}}, "setting.sources.a: got {}; allowed are 1 or more entries"),
         # What the schema cannot see.
+        ("setting/sources", {"nli.A0": {"epochs": 1}}, "setting.sources: pos.B0 is in only one of"),
+        ("source_set", None, "setting.sources: nli.A0 is in only one of it and source_set.sources"),
         ("target/languages", ["A0", "A2"], "scores: B2 is in only one of scores and target.lang"),
         ("target/languages", ["A0", "A2", "B2", "C2"], "scores: C2 is in only one"),
         ("scores/A2/floor/score", 34.0, "A2.above_floor.margin: got 17.0; the rest of the record"),
@@ -178,6 +200,7 @@ def test_untrained_and_sourceless(parts: Make) -> None:
     values = parts({"A2": 10.0}, source_set=None)
     values.update(selection=None, trials=None)
     values["setting"]["hyperparameters"] = {}
+    assert values["setting"]["sources"] == {}
     assert build_record(values)["averages"]["low_resource"] is None
 
 
@@ -227,6 +250,28 @@ def test_file_round_trip(record: dict[str, Any], tmp_path: Path) -> None:
     write_record(path, {**record, "costs": {**record["costs"], "steps": 61}})
     assert read_record(path)["costs"]["steps"] == 61
     assert os.listdir(tmp_path) == ["r.json"]
+
+
+def test_the_hashes_of_files_that_are_there_are_checked(parts: Make, tmp_path: Path) -> None:
+    values = parts({"A2": 10.0})
+    content, other = hashlib.sha256(b"rows").hexdigest(), hashlib.sha256(b"row").hexdigest()
+    for name in ("predictions", "statistics"):
+        values["files"][name] = {"path": f"../store/{name}", "sha256": content}
+    path = tmp_path / "records" / "r.json"
+    path.parent.mkdir()
+    write_record(path, build_record(values))
+    validate_file(path)  # the store is not there
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "predictions").write_bytes(b"rows")
+    validate_file(path)
+    (tmp_path / "store" / "statistics").write_bytes(b"row")
+    with pytest.raises(InputError) as caught:
+        validate_file(path)
+    text = str(caught.value)
+    assert text.startswith(f"{path}: files.statistics: {tmp_path / 'records'}/../store/statistics ")
+    assert content in text
+    assert other in text
+    assert "\n" not in text
 
 
 def test_an_invalid_record_is_not_written(record: dict[str, Any], tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_refused_texts(text: str) -> None:
 def test_of_a_record(record: dict[str, Any]) -> None:
     assert record_signature(record) == (
         "backbone:nano@abababab|recipe:fuse|set:multi-family@90468d71|target:world-nli|split:test"
-        "|train:A0|languages:3@3e04ef65|data:2b09229b|setting:adapters@2e9b500a|seed:1|device:cpu"
+        "|train:A0|languages:3@3e04ef65|data:2b09229b|setting:adapters@a1c0978e|seed:1|device:cpu"
         "|dtype:float32|threads:2|tf32:no|deterministic:yes|pair.max-length:128"
         "|low-resource:3a16ad0d|version:0.1.0"
     )
@@ -104,6 +104,7 @@ def test_of_a_record(record: dict[str, Any]) -> None:
         ("target.options", {"max-length": 128, "lower": False}),
         ("setting.name", "jiant"),
         ("setting.hyperparameters", {"learning_rate": 5e-5}),
+        ("setting.sources", {"nli.A0": {"learning_rate": 1e-4}, "pos.B0": {"epochs": 3}}),
         ("numerics.device", "cuda"),
         ("numerics.dtype", "bfloat16"),
         ("numerics.threads", 4),

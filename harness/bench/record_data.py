@@ -1,0 +1,75 @@
+"""The `data` block of a record: what went in, and which scored rows the trainings contain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.bench.data import SuiteData, data_summary
+from harness.bench.plan import Cell
+from harness.catalog import Target
+from harness.data import Dataset, Overlap, count_overlap
+
+
+@dataclass(slots=True)
+class RecordData:
+    """Describes the data of cells; what is costly is computed once per data set and target."""
+
+    data: SuiteData
+    _clean: dict[str, bool] = field(default_factory=dict)
+    _counts: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
+
+    def block(self, cell: Cell) -> dict[str, Any]:
+        """Fingerprints, counts of rows, overlap of each training with each scored language."""
+        target = cell.target
+        tests = {f"{target.name}/test/{code}": d for code, d in self.data.tests(target).items()}
+        trained = self._trained_on(cell)
+        found = {name: self._overlap(name, dataset, target) for name, dataset in trained.items()}
+        return {
+            **data_summary({**tests, **trained}),
+            "overlap": {
+                code: {name: counts[code] for name, counts in found.items()}
+                for code in target.languages
+            },
+        }
+
+    def _trained_on(self, cell: Cell) -> dict[str, Dataset]:
+        """What weights were trained on and chosen on: of the sources, the target, the backbone."""
+        datasets: dict[str, Dataset] = {}
+        if cell.backbone.step is not None:
+            spec = self.data.catalog.backbone(cell.backbone.name)
+            datasets[f"{spec.name}/texts"] = self.data.texts(spec)
+        if cell.fit and cell.target.train is not None:
+            for split in ("train", "dev"):
+                datasets[f"{cell.target.name}/{split}"] = self.data.target(cell.target, split)
+        for ref in cell.sources:
+            for split in ("train", "dev"):
+                name = f"{ref.source.name}/{split}"
+                datasets[name] = self.data.source(ref.source, split)
+        return datasets
+
+    def _overlap(self, name: str, dataset: Dataset, target: Target) -> dict[str, int]:
+        """Language to number of the target's scored examples that the data set contains."""
+        key = (name, target.name)
+        if key not in self._counts:
+            tests = self.data.tests(target)
+            if self._is_clean(name, dataset):
+                self._counts[key] = dict.fromkeys(tests, 0)
+            else:
+                own = Overlap((dataset,))
+                self._counts[key] = {
+                    code: count_overlap(own, test)["any"] for code, test in tests.items()
+                }
+        return self._counts[key]
+
+    def _is_clean(self, name: str, dataset: Dataset) -> bool:
+        """Whether it shares no key with any scored row of the suite.
+
+        Almost always so, as such rows were dropped; then nothing has to be counted one by one.
+        """
+        if name not in self._clean:
+            own, scored = Overlap((dataset,)), self.data.scored()
+            self._clean[name] = all(
+                own.keys[rule].isdisjoint(scored.keys[rule]) for rule in own.rules
+            ) and (not own.running or own.pieces.isdisjoint(scored.pieces))
+        return self._clean[name]
