@@ -1,10 +1,12 @@
 """Plan -> steps -> store -> records; the local executor."""
 
+from harness.bench.backbones import KnownBackbone, check_fit, inspect_backbone
 from harness.bench.data import SuiteData
 from harness.bench.estimate import estimate
 from harness.bench.evaluate import evaluate_model, find_backbone
 from harness.bench.local import LocalExecutor, Observer
-from harness.bench.plan import Cell, Plan, Selection, make_plan, plan_source
+from harness.bench.plan import Cell, Plan, Selection
+from harness.bench.planning import make_plan, plan_source
 from harness.bench.records import RecordMaker, record_path
 from harness.bench.run import Bench
 from harness.bench.saved_model import SavedModel, check_target, open_model
@@ -15,6 +17,7 @@ from harness.bench.store import Store, verify_artifact
 __all__ = [
     "Bench",
     "Cell",
+    "KnownBackbone",
     "LocalExecutor",
     "Observer",
     "Plan",
@@ -27,10 +30,12 @@ __all__ = [
     "Step",
     "Store",
     "SuiteData",
+    "check_fit",
     "check_target",
     "estimate",
     "evaluate_model",
     "find_backbone",
+    "inspect_backbone",
     "make_plan",
     "open_model",
     "plan_source",

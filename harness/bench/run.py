@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from harness.bench.backbones import common_world, inspect_backbone
 from harness.bench.data import SuiteData
 from harness.bench.local import LocalExecutor, Observer
-from harness.bench.plan import Plan, Selection, make_plan
+from harness.bench.plan import Plan, Selection
+from harness.bench.planning import make_plan
 from harness.bench.records import RecordMaker
 from harness.bench.steps import Settings
 from harness.catalog import Backbone, Catalog, Suite
@@ -26,24 +27,51 @@ class Bench:
     settings: Settings
     out: Path
     selection: Selection = field(default_factory=Selection)
-    data: SuiteData = field(init=False)
+    _data: SuiteData | None = None
+    _plan: Plan | None = None
 
     def __post_init__(self) -> None:
         if self.suite.needs_data and self.settings.data is None:
             raise InputError(
                 f"suite '{self.suite.name}' reads files: give their folder with --data DIR"
             )
-        context = DataContext(
-            self.settings.data,
-            self.settings.bad_rows,
-            self.catalog.language_iso3(),
-            world_of(self.selection.backbone),
+
+    @property
+    def backbones(self) -> list[Backbone]:
+        """The selected backbone, or those of the suite."""
+        if self.selection.backbone is not None:
+            return [self.selection.backbone]
+        return [self.catalog.backbone(name) for name in self.suite.backbones]
+
+    def with_backbone(self, backbone: Backbone) -> Bench:
+        """The same suite with this backbone alone, and the data of its world."""
+        return replace(
+            self, selection=replace(self.selection, backbone=backbone), _data=None, _plan=None
         )
-        self.data = SuiteData(self.catalog, self.suite, context)
+
+    @property
+    def data(self) -> SuiteData:
+        """The suite's data, in the world that its backbones were made for."""
+        if self._data is None:
+            context = DataContext(
+                self.settings.data,
+                self.settings.bad_rows,
+                self.catalog.language_iso3(),
+                # World 0 is what the world's tasks read unless they name another.
+                common_world(self.backbones) or None,
+            )
+            self._data = SuiteData(self.catalog, self.suite, context)
+        return self._data
 
     def plan(self) -> Plan:
         """The plan; reads all data, so every wrong file is found before anything is written."""
-        return make_plan(self.catalog, self.suite, self.data, self.settings, self.selection)
+        if self._plan is None:
+            data = self.data
+            known = [inspect_backbone(spec) for spec in self.backbones]
+            self._plan = make_plan(
+                self.catalog, self.suite, data, self.settings, known, self.selection
+            )
+        return self._plan
 
     def run(
         self,
@@ -62,11 +90,3 @@ class Bench:
                 f"{error.filename or self.out}: {error.strerror or error}; free space or choose "
                 "another --out, then run the same command again"
             ) from error
-
-
-def world_of(backbone: Backbone | None) -> int | None:
-    """The seed of the world that a backbone folder was pretrained on (its world.json), if any."""
-    if backbone is None or backbone.kind != "folder":
-        return None
-    note = Path(str(backbone.path)) / "world.json"
-    return int(json.loads(note.read_bytes())["world_seed"]) if note.is_file() else None

@@ -98,7 +98,10 @@ Work = BackboneWork | SourceWork | FitWork | PredictWork
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One unit of work. `needs` are the keys of what it builds on; `cost` is in relative units."""
+    """One unit of work. `needs` are the keys of what it builds on; `cost` is in relative units.
+
+    `rows` are the examples that it trains on or scores.
+    """
 
     kind: str
     key: str
@@ -106,6 +109,7 @@ class Step:
     needs: tuple[tuple[str, str], ...]  # (kind, key)
     work: Work
     cost: float
+    rows: int
 
     @property
     def id(self) -> tuple[str, str]:

@@ -10,7 +10,16 @@ from typing import Any
 import click
 from tabulate import tabulate
 
-from harness.bench import Scorer, Store, check_target, evaluate_model, find_backbone, open_model
+from harness.bench import (
+    Scorer,
+    Store,
+    check_fit,
+    check_target,
+    evaluate_model,
+    find_backbone,
+    inspect_backbone,
+    open_model,
+)
 from harness.cli.common import data_options, machine_options, make_bench, show_log
 from harness.errors import InputError
 from harness.results import write_json
@@ -66,6 +75,7 @@ def command(
     model = open_model(folder)
     named = options["backbone"]
     options |= {"out": None, "only": (), "seeds": None, "store": options["store"] or model.store}
+    options["workers"] = 0  # it runs in this process
     bench, _ = make_bench(suite, options)
     chosen = [bench.catalog.target(name) for name in dict.fromkeys(targets)]
     for target in chosen:
@@ -77,6 +87,9 @@ def command(
         )
     spec = bench.selection.backbone or bench.catalog.backbone(model.backbone)
     backbone = find_backbone(model, spec, Store(bench.settings.store))
+    bench = bench.with_backbone(spec)
+    for target in chosen:
+        check_fit(inspect_backbone(spec, backbone), target, "", trained=False)
     scorer = Scorer(bench.settings, bench.data, _show_progress)
     result = evaluate_model(model, chosen, backbone, scorer)
     if out is not None:

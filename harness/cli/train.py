@@ -10,9 +10,17 @@ from typing import Any
 
 import click
 
-from harness.bench import Bench, LocalExecutor, SourceWork, Store, plan_source
-from harness.catalog import Backbone, Source
+from harness.bench import (
+    Bench,
+    LocalExecutor,
+    SourceWork,
+    Store,
+    inspect_backbone,
+    plan_source,
+)
+from harness.catalog import Source
 from harness.cli.common import (
+    LARGEST_SEED,
     backbone_option,
     data_options,
     machine_options,
@@ -38,7 +46,7 @@ from harness.errors import InputError, WorkError
     help="The suite whose scored rows are kept out of training, and whose backbone is used.",
 )
 @click.option("--setting", default=None, help="Hyper-parameters. [default: the suite's first]")
-@click.option("--seed", default=1, show_default=True, type=click.IntRange(0))
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(0, LARGEST_SEED))
 @click.option(
     "--store",
     type=click.Path(path_type=Path, file_okay=False),
@@ -58,12 +66,15 @@ def command(
     show_log()
     if out.exists():
         raise InputError(f"--out: {out} exists; choose a new folder")
-    options |= {"out": None, "only": (), "seeds": None}
-    bench, workers = make_bench(suite, options)
+    # Its steps follow each other: a second worker would only wait.
+    workers = 0 if options["workers"] == 0 else 1
+    options |= {"out": None, "only": (), "seeds": None, "workers": workers}
+    bench, _ = make_bench(suite, options)
     spec = bench.catalog.source(source)
-    backbone = bench.selection.backbone or bench.catalog.backbone(bench.suite.backbones[0])
+    bench = bench.with_backbone(bench.backbones[0])
     setting = setting or bench.suite.settings[0]
-    _check(bench, spec, backbone, setting)
+    _check(bench, spec, setting)
+    backbone = inspect_backbone(bench.backbones[0])
     plan = plan_source(spec, backbone, bench.data, bench.settings, setting, seed)
     store = Store(bench.settings.store)
     done = plan.done(store)
@@ -71,8 +82,7 @@ def command(
     progress = TerminalProgress(plan, len(done), missing)
     try:
         store.create()
-        # Its steps follow each other: a second worker would only wait.
-        LocalExecutor(bench.settings, bench.data, min(workers, 1), progress).run(plan)
+        LocalExecutor(bench.settings, bench.data, workers, progress).run(plan)
         step = next(s for s in plan.steps.values() if isinstance(s.work, SourceWork))
         artifact = store.get(step.kind, step.key)
         if artifact is None:
@@ -87,7 +97,7 @@ def command(
     click.echo(f"{source}: adapter and head in {out}{best}")
 
 
-def _check(bench: Bench, source: Source, backbone: Backbone, setting: str) -> None:
+def _check(bench: Bench, source: Source, setting: str) -> None:
     """InputError for what would train without complaint, and be wrong."""
     catalog, suite = bench.catalog, bench.suite
     if source.world == suite.needs_data:
@@ -95,11 +105,6 @@ def _check(bench: Bench, source: Source, backbone: Backbone, setting: str) -> No
         raise InputError(
             f"--suite: '{suite.name}' scores other data than source '{source.name}' comes from, so "
             f"its scored rows cannot be kept out; allowed: {', '.join(sorted(fitting))}"
-        )
-    if backbone.world and not source.world:
-        raise InputError(
-            f"--backbone: '{backbone.name}' knows the world's languages only, not "
-            f"'{source.language}' of source '{source.name}'; choose another"
         )
     known = {*suite.settings, *source.settings}
     known |= {name for target in catalog.targets.values() for name in target.settings}

@@ -25,7 +25,7 @@ class Numerics:
     def identity(self) -> dict[str, str | int | bool]:
         """What stands in keys and signatures: the kind of device (cpu, cuda), not which of them.
 
-        Two GPUs of one kind give the same numbers; a record's environment names the GPU.
+        GPUs of one model give the same numbers; a record's environment names the GPU.
         """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {**values, "device": self.torch_device.type}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,11 +77,11 @@ EXTRA = {
     "targets/own-choices.yaml": target(
         "choices", "multiple_choice", "choices", "choices", ("jsonl", "jsonl")
     ),
-    "backbones/own-nano.yaml": f"""
+    "backbones/own-nano.yaml": """
 name: own-nano
-description: "Nano, which knows no human language, by its folder."
+description: "Nano's files without the note that it knows no human language."
 kind: folder
-path: {NANO}
+path: PLAIN
 reduction_factor: 4
 licence: none
 """,
@@ -103,7 +104,10 @@ blocks:
 @pytest.fixture(scope="session")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Runner:
     """A suite that reads files of four layouts."""
-    return Runner(write_catalog(tmp_path_factory.mktemp("own"), extra=EXTRA), "own")
+    plain = Path(shutil.copytree(NANO, tmp_path_factory.mktemp("plain") / "nano"))
+    (plain / "world.json").unlink()
+    extra = {name: text.replace("PLAIN", str(plain)) for name, text in EXTRA.items()}
+    return Runner(write_catalog(tmp_path_factory.mktemp("own"), extra=extra), "own")
 
 
 @pytest.fixture
@@ -230,6 +234,7 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "no seed": (["--seeds", ""], ["--seeds"]),
     "same seed": (["--seeds", "2,2"], ["'2,2'"]),
     "negative seed": (["--seeds", "-1"], ["'-1'"]),
+    "large seed": (["--seeds", f"1,{2**63}"], [str(2**63), f"from 0 to {2**63 - 1}"]),
     "only without =": (["--only", "tiny-nli"], ["'tiny-nli'", "KEY=A,B"]),
     "only, key": (["--only", "language=sw"], ["'language=sw'", "recipe, set, target, setting"]),
     "only, target": (["--only", "target=xnli"], ["target 'xnli'", "it has tiny-nli"]),
@@ -254,6 +259,36 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
 def test_a_wrong_argument_is_refused(tiny: Runner, tmp_path: Path, case: str) -> None:
     arguments, said = WRONG[case]
     refused(tiny.run(tmp_path / "out", *arguments), tmp_path / "out", *said)
+
+
+@pytest.mark.parametrize("backbone", ["nano", str(NANO)])
+def test_a_backbone_of_the_world_is_refused_for_human_languages(
+    own: Runner, tmp_path: Path, backbone: str
+) -> None:
+    (tmp_path / "empty").mkdir()  # it is said before any file is read
+    done = own.run(tmp_path / "out", "--data", tmp_path / "empty", "--backbone", backbone)
+    refused(done, tmp_path / "out", "'nano' knows the world's languages only", "'own-pairs'")
+
+
+@pytest.mark.parametrize(
+    ("note", "said"),
+    [
+        ("{", "not a JSON object with world_seed (JSONDecodeError)"),
+        ("[]", "not a JSON object with world_seed"),
+        ("{}", "not a JSON object with world_seed (KeyError)"),
+        ('{"world_seed": "7"}', 'world_seed: got "7"; allowed: a whole number from 0'),
+        ('{"world_seed": true}', "world_seed: got true"),
+        ('{"world_seed": -1}', "world_seed: got -1"),
+        ('{"world_seed": 7.5}', "world_seed: got 7.5"),
+    ],
+)
+def test_a_bad_note_of_the_world_is_refused(
+    tiny: Runner, tmp_path: Path, note: str, said: str
+) -> None:
+    folder = Path(shutil.copytree(NANO, tmp_path / "mine"))
+    (folder / "world.json").write_text(note, encoding="utf-8")
+    done = tiny.run(tmp_path / "out", "--backbone", folder)
+    refused(done, tmp_path / "out", f"{folder / 'world.json'}: {said}", "harness.train.nano")
 
 
 def test_an_unknown_suite_is_refused(tiny: Runner, tmp_path: Path) -> None:

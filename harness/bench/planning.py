@@ -1,0 +1,170 @@
+"""From a suite to a plan: every source adapter once, every fit and prediction that a cell needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from harness.bench.backbones import KnownBackbone, check_fit
+from harness.bench.data import SuiteData
+from harness.bench.plan import Cell, Plan, Selection
+from harness.bench.step_maker import StepMaker
+from harness.bench.steps import STEP_VERSIONS, BackboneRef, Settings
+from harness.catalog import Catalog, Recipe, Source, SourceSet, Suite, Target
+from harness.errors import InputError
+from harness.formats import get_format
+from harness.recipes import get_recipe
+
+_Combination = tuple[Recipe, SourceSet | None, Target, str, str]
+_ORDER = tuple(STEP_VERSIONS)  # what is needed comes before what needs it
+
+
+def make_plan(
+    catalog: Catalog,
+    suite: Suite,
+    data: SuiteData,
+    settings: Settings,
+    backbones: Sequence[KnownBackbone],
+    selection: Selection,
+) -> Plan:
+    """The steps and cells of a suite (or the selected part); reads all data that it needs."""
+    return _Planner(catalog, suite, selection, StepMaker(data, settings)).run(backbones)
+
+
+def plan_source(
+    source: Source,
+    backbone: KnownBackbone,
+    data: SuiteData,
+    settings: Settings,
+    setting: str,
+    seed: int,
+) -> Plan:
+    """The plan of training one source adapter."""
+    check_fit(backbone, source, setting)
+    maker = StepMaker(data, settings)
+    maker.source(maker.backbone(backbone), source, setting, seed)
+    return maker.plan
+
+
+@dataclass(slots=True)
+class _Planner:
+    catalog: Catalog
+    suite: Suite
+    selection: Selection
+    make: StepMaker
+
+    def run(self, backbones: Sequence[KnownBackbone]) -> Plan:
+        """The plan, its steps by kind, in an order in which they can be done."""
+        combinations = list(self._combinations())
+        for known in backbones:  # before any data are read
+            for combination in combinations:
+                self._check(known, *combination)
+        for known in backbones:
+            backbone = self.make.backbone(known)
+            for seed in tuple(self.selection.seeds) or self.suite.seeds:
+                for combination in combinations:
+                    self._cell(backbone, *combination, seed)
+        plan = self.make.plan
+        if not plan.cells:
+            raise InputError(
+                f"suite '{self.suite.name}': nothing is left to run with "
+                + " ".join(f"--only {k}={','.join(v)}" for k, v in self.selection.only.items())
+                + "; see `xstilts plan "
+                + self.suite.name
+                + "` for what there is"
+            )
+        steps = sorted(plan.steps.values(), key=lambda step: _ORDER.index(step.kind))
+        plan.steps = {step.id: step for step in steps}
+        return plan
+
+    def _combinations(self) -> Iterator[_Combination]:
+        seen = set()
+        for block in self.suite.blocks:
+            for recipe_name in block.recipes:
+                recipe = self.catalog.recipe(recipe_name)
+                sets: Sequence[str | None] = (
+                    [None] if recipe.sources == "none" else list(block.source_sets)
+                )
+                for set_name in sets:
+                    source_set = self.catalog.source_set(set_name) if set_name else None
+                    for target_name in block.targets:
+                        target = self.catalog.target(target_name)
+                        for setting in self.suite.settings:
+                            cell = (recipe_name, set_name, target_name, setting)
+                            if cell not in seen and self._selected(*cell):
+                                seen.add(cell)
+                                row = _row(recipe, source_set, block.row)
+                                yield recipe, source_set, target, setting, row
+
+    def _selected(self, recipe: str, set_name: str | None, target: str, setting: str) -> bool:
+        values = {"recipe": recipe, "set": set_name, "target": target, "setting": setting}
+        return all(values[k] in allowed for k, allowed in self.selection.only.items())
+
+    def _check(
+        self,
+        known: KnownBackbone,
+        recipe: Recipe,
+        source_set: SourceSet | None,
+        target: Target,
+        setting: str,
+        row: str,
+    ) -> None:
+        implementation, task_format = get_recipe(recipe.kind), get_format(target.format)
+        if implementation.defined(task_format):
+            trained = implementation.fit(task_format) is not None
+            check_fit(known, target, setting, trained=trained)
+            for name in source_set.sources if source_set else ():
+                check_fit(known, self.catalog.source(name), setting)
+
+    def _cell(
+        self,
+        backbone: BackboneRef,
+        recipe: Recipe,
+        source_set: SourceSet | None,
+        target: Target,
+        setting: str,
+        row: str,
+        seed: int,
+    ) -> None:
+        implementation = get_recipe(recipe.kind)
+        task_format = get_format(target.format)
+        if not implementation.defined(task_format):
+            return
+        sources = tuple(
+            self.make.source(backbone, self.catalog.source(name), setting, seed)
+            for name in (source_set.sources if source_set else ())
+        )
+        mode = implementation.fit(task_format)
+        training = target.settings.get(setting)
+        fit = None
+        if mode is not None:
+            if training is None:
+                raise InputError(
+                    f"target '{target.name}': no setting '{setting}'; it has "
+                    f"{', '.join(target.settings) or 'none'}"
+                )
+            fit = self.make.fit(
+                backbone, recipe, source_set, sources, target, training, mode, seed
+            ).key
+        predict = self.make.predict(backbone, recipe, source_set, sources, target, fit, seed)
+        self.make.plan.cells.append(
+            Cell(
+                backbone,
+                recipe,
+                source_set,
+                target,
+                setting,
+                training if mode else None,
+                seed,
+                sources,
+                fit,
+                predict.key,
+                row,
+            )
+        )
+
+
+def _row(recipe: Recipe, source_set: SourceSet | None, name: str) -> str:
+    if source_set is None:
+        return recipe.name
+    return f"{recipe.name} [{name or source_set.name}]"
