@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.catalog import Backbone, Catalog, Source, SplitSpec, Suite, Target
@@ -52,7 +52,7 @@ class SuiteData:
 
     def portable(self) -> SuiteData:
         """The same without loaded data, to send to a worker process, which reads what it needs."""
-        return SuiteData(self.catalog, self.suite, self.context)
+        return SuiteData(self.catalog, self.suite, replace(self.context, _cache={}))
 
     def source(self, source: Source, split: str) -> Dataset:
         """A source's `train` or `dev` set."""

@@ -108,8 +108,9 @@ def check(
     wrong = sum(bool(finding.problem) for finding in findings)
     if missing or wrong:
         bad = sum(not finding.ok for finding in findings)
+        where = f"{data_folder}: " if data_folder else ""  # the world lies in no folder
         raise InputError(
-            f"{data_folder}: {len(missing)} files missing, {wrong} splits wrong; "
+            f"{where}{len(missing)} files missing, {wrong} splits wrong; "
             f"{bad} of {len(findings)} splits cannot be used"
         )
 

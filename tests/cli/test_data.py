@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,21 @@ def test_the_world_needs_no_data(tiny_run: Any, xstilts: Callable[..., Any]) -> 
     found |= {f"{r['name']}/{r['split']}/{r['language']}": r["fingerprint"] for r in rows}
     assert done.code == 0
     assert fingerprints == {name: found[name] for name in fingerprints}
+
+
+@pytest.mark.world
+def test_a_failure_of_the_world_names_no_folder(
+    tmp_path: Path, tiny_run: Any, xstilts: Callable[..., Any]
+) -> None:
+    catalog = Path(shutil.copytree(tiny_run.catalog, tmp_path / "catalog"))
+    target = catalog / "targets" / "tiny-nli.yaml"
+    text = target.read_text(encoding="utf-8")
+    assert "count: 20}}" in text
+    past_the_end = text.replace("count: 20}}", "count: 20}, part: {start: 30}}")
+    target.write_text(past_the_end, encoding="utf-8")
+    done = xstilts("data", "check", "--suite", "tiny", "--catalog", catalog)
+    assert done.code == 2
+    assert done.err.startswith("xstilts: error: 0 files missing, 1 splits wrong; 1 of ")
 
 
 def test_real_files_have_the_counts_that_are_known(
