@@ -13,6 +13,7 @@ import json
 import platform
 import random
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -209,6 +210,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--unaligned", action="store_true", help="make the control")
     options = parser.parse_args(arguments)
+    for name in ("documents", "threads"):
+        if getattr(options, name) < 1:
+            parser.exit(2, f"nano: --{name}: got {getattr(options, name)}; give 1 or more\n")
+    try:  # minutes of training would be lost
+        options.out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=options.out).close()
+    except OSError as error:
+        parser.exit(2, f"nano: --out: {options.out}: {error.strerror}; give another folder\n")
     torch.set_num_threads(options.threads)
     started = time.process_time()
 
