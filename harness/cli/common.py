@@ -57,8 +57,10 @@ machine_options = _all_of(
     ),
     click.option(
         "--threads",
+        default=1,
+        show_default=True,
         type=click.IntRange(1),
-        help="CPU threads of one worker. [default: 1 with several workers]",
+        help="CPU threads of one worker.",
     ),
     click.option(
         "--workers",
@@ -144,7 +146,7 @@ def make_settings(options: dict[str, Any], store: Path) -> tuple[Settings, int]:
     numerics = resolve_numerics(
         options["device"],
         options["dtype"],
-        options["threads"] or 1,
+        options["threads"],
         tf32=options["tf32"],
         deterministic=options["deterministic"],
     )

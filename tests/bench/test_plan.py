@@ -160,6 +160,12 @@ def test_the_order_of_a_plan_can_be_followed(planned: Planned) -> None:
         seen.add(step.id)
 
 
+def test_a_plan_lists_what_is_trained_before_what_is_scored(planned: Planned) -> None:
+    kinds = [step.kind for step in planned.plan(seeds=(1, 2)).steps.values()]
+    assert list(dict.fromkeys(kinds)) == ["source", "fit", "predict"]
+    assert kinds == sorted(kinds, key=["source", "fit", "predict"].index)
+
+
 @pytest.mark.parametrize(
     ("only", "cells"),
     [
