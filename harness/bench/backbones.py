@@ -110,10 +110,10 @@ def check_fit(
     kind = "source" if isinstance(task, Source) else "target"
     if not task.world and (spec.world or world_of(spec) is not None):
         codes = (task.language,) if isinstance(task, Source) else task.languages
-        more = f" and {len(codes) - 3} more" if len(codes) > 3 else ""
+        shown = ", ".join(codes[:3]) + (f" and {len(codes) - 3} more" if len(codes) > 3 else "")
         raise InputError(
-            f"--backbone: '{spec.name}' knows the world's languages only, not {', '.join(codes[:3])}{more} of "
-            f"{kind} '{task.name}'; choose another"
+            f"--backbone: '{spec.name}' knows the world's languages only, not {shown} of {kind} "
+            f"'{task.name}'; choose another"
         )
     for key, length in _lengths(task, setting, trained):
         if length > shape.positions:
