@@ -214,12 +214,17 @@ class Results:
             if path.is_file() and path.name not in VOLATILE
         }
 
-    def records(self, *, whole: bool = False) -> dict[str, dict[str, Any]]:
-        """The records by file name, without costs and environment unless `whole`."""
+    def records(self, *, whole: bool = False, paths: bool = True) -> dict[str, dict[str, Any]]:
+        """The records by file name, without costs and environment unless `whole`.
+
+        `paths` off leaves out where files are: with the store elsewhere, they are elsewhere.
+        """
         found = {
             path.name: json.loads(path.read_text(encoding="utf-8"))
             for path in sorted((self.out / "records").iterdir())
         }
+        for entry in (e for one in found.values() for e in one["files"].values() if not paths):
+            del entry["path"]
         return found if whole else {name: reproducible(one) for name, one in found.items()}
 
     def assert_equal(self, other: Results) -> None:
