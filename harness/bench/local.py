@@ -27,7 +27,8 @@ from harness.errors import InputError, WorkError, XstiltsError
 
 _POLL_SECONDS = 0.2
 _REPORT_SECONDS = 0.2
-_STOP_SECONDS = 20.0  # for a worker to end its optimizer step and write a checkpoint
+_STOP_SECONDS = 120.0  # for all workers to end their optimizer steps and write checkpoints
+_STOPPING = "stopping: checkpoints are written first; Ctrl-C again stops at once"
 _DEATHS = 2  # of workers at one step, before it is given up
 _GONE = (EOFError, BrokenPipeError, ConnectionResetError)  # what a pipe says of its other end
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class _Hand:
     process: BaseProcess
     pipe: Connection
     step: Step | None = None
+    begun: bool = False  # whether its step got so far that stopping it at once would lose something
 
 
 @dataclass(slots=True)
@@ -84,8 +86,11 @@ class LocalExecutor:
         try:
             self._start(min(self.workers, len(missing)))
             self._schedule(missing)
+        except KeyboardInterrupt:
+            log.warning(_STOPPING)
+            raise
         finally:
-            self._stop()
+            self._stop(store)
 
     def _run_here(self, missing: Mapping[tuple[str, str], Step]) -> None:
         from harness.bench.work import Worker  # noqa: PLC0415  (torch loads only where steps run)
@@ -152,7 +157,7 @@ class LocalExecutor:
             for hand in self._hands:
                 if hand.step is None and ready:
                     step = ready.pop(0)
-                    hand.step = waiting.pop(step.id)
+                    hand.step, hand.begun = waiting.pop(step.id), False
                     with suppress(*_GONE):  # receiving from it will say that it died
                         hand.pipe.send(step)
                     self.observer.started(step)
@@ -176,6 +181,7 @@ class LocalExecutor:
             level, message = details
             log.log(level, "%s", f"{step.label}: {message}" if step else message)
         elif kind == "progress" and step:
+            hand.begun = True
             self.observer.progressed(step, *details)
         elif kind == "busy" and step:
             # Another process is doing this step: come back to it, do others meanwhile.
@@ -209,18 +215,37 @@ class LocalExecutor:
             waiting[step.id] = step
         self._start(1)
 
-    def _stop(self) -> None:
-        """Ask workers to stop (they write a checkpoint), wait a little, then make them."""
-        for hand in self._hands:
-            if hand.step is not None and hand.process.is_alive():
-                hand.process.terminate()
-            hand.pipe.close()
-        for hand in self._hands:
-            hand.process.join(_STOP_SECONDS)
-            if hand.process.is_alive():
+    def _stop(self, store: Store) -> None:
+        """Ask workers to stop (they write a checkpoint), wait for them, then make them.
+
+        Whoever is still loading has nothing to lose; a second signal ends the waiting.
+        """
+        try:
+            for hand in self._hands:
+                if hand.step is not None and _has_begun(hand):
+                    hand.process.terminate()
+                else:
+                    hand.process.kill()
+                hand.pipe.close()
+            end = time.monotonic() + _STOP_SECONDS
+            for hand in self._hands:
+                hand.process.join(max(0.0, end - time.monotonic()))
+        finally:
+            for hand in self._hands:
                 hand.process.kill()
+            for hand in self._hands:
                 hand.process.join()
-        self._hands.clear()
+                if hand.step is not None:
+                    store.drop_unfinished(*hand.step.id)
+            self._hands.clear()
+
+
+def _has_begun(hand: _Hand) -> bool:
+    """Whether its step has got anywhere; what it has said and nobody heard counts."""
+    with suppress(*_GONE):
+        while not hand.begun and hand.pipe.poll():
+            hand.begun = hand.pipe.recv()[0] == "progress"
+    return hand.begun
 
 
 @contextmanager
@@ -232,6 +257,8 @@ def _noticed_signals() -> Iterator[list[int]]:
         seen.append(number)
         if len(seen) > 1:
             raise KeyboardInterrupt(number)
+        with suppress(RuntimeError):  # it came in the middle of another line
+            log.warning(_STOPPING)
 
     if threading.current_thread() is not threading.main_thread():
         yield seen  # only the main thread can handle signals
@@ -269,11 +296,16 @@ def worker_main(pipe: Connection, settings: Settings, data: SuiteData) -> None:
     logger.handlers, logger.propagate = [_PipeHandler(pipe)], False
     last = 0.0
 
+    def begin() -> None:
+        nonlocal last
+        last = 0.0
+
     def should_stop() -> bool:
         return bool(stop) or os.getppid() != parent
 
     def report(done: int, total: int, loss: float | None) -> None:
         nonlocal last
+        # The first one of a step is never left out: the parent learns from it that it has begun.
         if time.monotonic() - last > _REPORT_SECONDS and not should_stop():
             last = time.monotonic()
             try:
@@ -284,11 +316,16 @@ def worker_main(pipe: Connection, settings: Settings, data: SuiteData) -> None:
             raise SystemExit(1)  # predicting has no checkpoint to write
 
     with suppress(*_GONE):  # the parent is gone
-        _serve(pipe, settings, data, report, should_stop)
+        _serve(pipe, settings, data, begin, report, should_stop)
 
 
 def _serve(
-    pipe: Connection, settings: Settings, data: SuiteData, report: Any, should_stop: Any
+    pipe: Connection,
+    settings: Settings,
+    data: SuiteData,
+    begin: Any,
+    report: Any,
+    should_stop: Any,
 ) -> None:
     from harness.bench.work import Worker  # noqa: PLC0415  (torch loads only where steps run)
     from harness.train import Interrupted  # noqa: PLC0415
@@ -296,6 +333,7 @@ def _serve(
     worker = Worker(settings, data, report, should_stop)
     while not should_stop():
         step = pipe.recv()
+        begin()
         try:
             pipe.send(("done",) if worker.run(step) else ("busy",))
         except Interrupted:

@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ class Store:
     def put(self, kind: str, key: str, build: Callable[[Path], None]) -> Path:
         """Build an artifact in a temporary folder, show it by one rename; needs the lock."""
         final = self.path(kind, key)
-        partial = self.root / "work" / f"partial-{kind}-{key}"
+        partial = self._partial(kind, key)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         try:
@@ -102,6 +102,15 @@ class Store:
         _sync(final.parent)
         self.tidy(kind, key)
         return final
+
+    def drop_unfinished(self, kind: str, key: str) -> None:
+        """Clear what a killed build left, unless another process is building it just now."""
+        with suppress(OSError), self.lock(kind, key, wait=False) as mine:
+            if mine:
+                shutil.rmtree(self._partial(kind, key), ignore_errors=True)
+
+    def _partial(self, kind: str, key: str) -> Path:
+        return self.root / "work" / f"partial-{kind}-{key}"
 
     def _problem(self, kind: str, key: str) -> str | None:
         folder = self.path(kind, key)

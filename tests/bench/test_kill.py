@@ -7,6 +7,7 @@ import re
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -16,8 +17,11 @@ from tests.bench.conftest import Results, Runner, Running, running
 
 # A checkpoint every other step: most kills come after one, and some while one is written.
 OFTEN = ("--checkpoint-steps", "2")
-NEVER = ("--checkpoint-seconds", "100000")  # only a stop that is asked for writes one
+# Every ninth step: a checkpoint of another step was written because a stop was asked for.
+SELDOM = ("--checkpoint-steps", "9")
 CONTINUED = re.compile(r"continuing at step (\d+) of \d+")
+STOPPED = "xstilts: stopped; what is finished is kept. Run the same command again to go on.\n"
+PATIENCE = 10.0  # seconds for an end at once, on a machine that does other things as well
 ENDED_BEFORE = "the run ended before it could be stopped"
 
 
@@ -112,27 +116,35 @@ def test_a_run_that_is_told_to_stop_leaves_a_checkpoint_and_goes_on(
     """Ctrl-C on a terminal, SIGINT and SIGTERM for the first process alone; one after another."""
     out = Results(tmp_path / "out")
     reached: dict[str, int] = {}
+    asked_for: list[bool] = []
+
+    def newer(than: dict[str, int]) -> object:
+        return out.checkpoints().items() - than.items()
+
     stops: list[tuple[int, Callable[[Running], None], int]] = [
         (1, lambda run: run.signal_all(signal.SIGINT), 130),
         (0, lambda run: run.process.send_signal(signal.SIGTERM), 143),
         (1, lambda run: run.process.send_signal(signal.SIGINT), 130),
     ]
     for workers, stop, code in stops:
-        with running(longer, out.out, *NEVER, workers=workers) as run:
-            assert run.until(out.begun), ENDED_BEFORE
+        with running(longer, out.out, *SELDOM, workers=workers) as run:
+            assert run.until(partial(newer, reached)), ENDED_BEFORE
             (begun,) = out.begun()
             children = run.workers()
             assert len(children) == workers
             stop(run)
             assert run.end() == code, run.err
-            assert run.err.endswith(
-                "xstilts: stopped; what is finished is kept. Run the same command again to go on.\n"
+            assert (
+                "\nxstilts: stopping: checkpoints are written first; Ctrl-C again stops" in run.err
             )
+            assert run.err.endswith(STOPPED)
             assert "Traceback" not in run.err
             assert not [one for one in children if one.is_running()]
         out.assert_nothing_half_written()
         assert out.checkpoints()[begun] > reached.get(begun, 0)
         reached = out.checkpoints()
+        asked_for.append(reached[begun] % 9 != 0)
+    assert any(asked_for)
     done = longer.run(out.out)
     assert done.code == 0, done.err
     for step in reached.values():
@@ -149,6 +161,45 @@ def test_a_run_can_be_stopped_while_its_workers_start(tiny: Runner, tmp_path: Pa
         assert "Traceback" not in run.err
         assert run.err.endswith("Run the same command again to go on.\n")
     Results(out).assert_nothing_half_written()
+
+
+def test_a_worker_that_has_begun_nothing_is_not_waited_for(tiny: Runner, tmp_path: Path) -> None:
+    """It cannot answer: it is held up, as a worker is that reads gigabytes."""
+    out = Results(tmp_path / "out")
+    with running(tiny, out.out, workers=2) as run:
+        assert run.until(lambda: len(run.workers()) == 2), ENDED_BEFORE
+        for worker in run.workers():
+            worker.suspend()
+        run.process.send_signal(signal.SIGINT)
+        stopped = time.monotonic()
+        assert run.end() == 130, run.err
+        assert time.monotonic() - stopped < PATIENCE
+        assert run.err.endswith(STOPPED)
+    out.assert_nothing_half_written()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_does_not_wait_for_checkpoints(
+    longer: Runner, finished_longer: Results, tmp_path: Path, number: int
+) -> None:
+    out = Results(tmp_path / "out")
+    with running(longer, out.out, "--checkpoint-steps", "1", workers=1) as run:
+        assert run.until(out.checkpoints), ENDED_BEFORE
+        (worker,) = run.workers()
+        worker.suspend()  # so that it cannot write the checkpoint that it is asked for
+        run.process.send_signal(number)
+        assert run.until(lambda: "stopping: checkpoints are written first" in run.err)
+        time.sleep(0.5)
+        assert run.process.poll() is None  # it waits for the checkpoint
+        run.process.send_signal(number)
+        stopped = time.monotonic()
+        assert run.end() == 128 + number, run.err
+        assert time.monotonic() - stopped < PATIENCE
+        assert run.err.endswith(STOPPED)
+        assert "Traceback" not in run.err
+        assert not worker.is_running()
+    out.assert_nothing_half_written()
+    longer.finish(out.out).assert_equal(finished_longer)
 
 
 def test_a_step_that_kills_every_worker_is_given_up(longer: Runner, tmp_path: Path) -> None:
