@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class XstiltsError(Exception):
     """Base of every error that the command line prints as one line instead of a traceback."""
@@ -19,3 +23,16 @@ class WorkError(XstiltsError):
     """The work itself failed (exit code 1): disk full, read-only folder, a worker that died."""
 
     exit_code = 1
+
+
+@contextmanager
+def reading(place: Path) -> Iterator[None]:
+    """Reading what the user named: an OSError here is wrong input, not work that failed."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(
+            f"{error.filename or place}: cannot be read: {reason}; "
+            "check the path and who may read it"
+        ) from error

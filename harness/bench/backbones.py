@@ -12,7 +12,7 @@ from transformers import XLMRobertaConfig
 import harness
 from harness.bench.scoring import retrieval_layer
 from harness.catalog import Backbone, Pretraining, Source, Target
-from harness.errors import InputError
+from harness.errors import InputError, reading
 from harness.formats import get_format
 from harness.model import BackboneFiles, locate_backbone
 
@@ -67,7 +67,9 @@ def world_of(spec: Backbone) -> int | None:
     else:
         return None
     note = folder / "world.json"
-    if not note.is_file():
+    with reading(note):
+        there = note.is_file()
+    if not there:
         return None
     try:
         seed = json.loads(note.read_bytes())["world_seed"]

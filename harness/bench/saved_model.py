@@ -13,7 +13,7 @@ from harness.bench.store import artifact_id, verify_artifact
 from harness.bench.work import ABOUT
 from harness.canonical import digest, file_digest
 from harness.catalog import Target
-from harness.errors import InputError
+from harness.errors import InputError, reading
 from harness.formats import get_format
 from harness.model import Active
 
@@ -53,12 +53,15 @@ class SavedModel:
         parts = [path for part in PARTS for path in (self.folder / part).rglob("*")]
         files = [path for path in parts if path.is_file()]
         files += [self.folder / name for name in (_COMPOSITION, ABOUT)]
-        return digest({str(p.relative_to(self.folder)): file_digest(p) for p in files})
+        with reading(self.folder):
+            return digest({str(p.relative_to(self.folder)): file_digest(p) for p in files})
 
 
 def open_model(path: Path) -> SavedModel:
     """The model in a folder (or in `trained/` of an artifact); InputError where it is none."""
-    folder = next((f for f in (path, path / "trained") if (f / _COMPOSITION).is_file()), None)
+    with reading(path):
+        places = (path, path / "trained")
+        folder = next((f for f in places if (f / _COMPOSITION).is_file()), None)
     if folder is None:
         raise InputError(f"{path}: no {_COMPOSITION} here; give {WHAT}")
     artifact = folder.absolute().parent
@@ -114,9 +117,10 @@ class _Fields:
         self.path, self.prefix = path, prefix
         if value is None and not prefix:
             try:
-                value = json.loads(path.read_bytes())
-            except (OSError, ValueError) as error:
-                raise InputError(f"{path}: missing or no JSON; give {WHAT}") from error
+                with reading(path):
+                    value = json.loads(path.read_bytes())
+            except ValueError as error:
+                raise InputError(f"{path}: no JSON; give {WHAT}") from error
         if not isinstance(value, dict):
             raise InputError(f"{path}: {prefix}not a JSON object; give {WHAT}")
         self.value: Mapping[str, Any] = value

@@ -21,7 +21,7 @@ from harness.catalog.specs import (
     Target,
 )
 from harness.catalog.yaml_file import read_yaml, shown_path
-from harness.errors import InputError
+from harness.errors import InputError, reading
 from harness.resources import resource_dir
 
 T = TypeVar("T")
@@ -146,7 +146,8 @@ class _Loading:
 def _load(directories: Sequence[Path]) -> Catalog:
     loading = _Loading()
     for directory in directories:
-        _load_directory(loading, directory)
+        with reading(directory):
+            _load_directory(loading, directory)
     raise_lines(loading.lines)
     catalog = Catalog(**loading.items)
     raise_lines(one.line() for one in check_references(catalog, loading.file_of))

@@ -12,7 +12,7 @@ import click
 
 from harness.bench import Bench, Selection, Settings
 from harness.catalog import Catalog, Suite, default_directory
-from harness.errors import InputError
+from harness.errors import InputError, reading
 from harness.model import backbone_from_argument, resolve_numerics, silence_libraries
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -154,8 +154,8 @@ def make_settings(options: dict[str, Any], store: Path) -> tuple[Settings, int]:
     if workers is None:
         workers = 1 if numerics.device != "cpu" else max(1, cores // numerics.threads)
     data = options["data_folder"]
-    if data is not None and not data.is_dir():
-        raise InputError(f"--data: {data} is not a folder")
+    if data is not None:
+        check_folder(data)
     settings = Settings(
         store=store,
         data=data,
@@ -168,6 +168,14 @@ def make_settings(options: dict[str, Any], store: Path) -> tuple[Settings, int]:
         checkpoint_steps=options["checkpoint_steps"],
     )
     return settings, workers
+
+
+def check_folder(data: Path) -> None:
+    """InputError unless --data is a folder."""
+    with reading(data):
+        is_folder = data.is_dir()
+    if not is_folder:
+        raise InputError(f"--data: {data} is not a folder")
 
 
 def make_bench(suite_name: str, options: dict[str, Any]) -> tuple[Bench, int]:

@@ -15,6 +15,7 @@ from harness.catalog import Backbone, Catalog, Source
 from harness.cli.common import (
     bad_rows_option,
     catalog_option,
+    check_folder,
     data_option,
     load_catalog,
     show_log,
@@ -116,8 +117,8 @@ def check(
 
 
 def _context(catalog: Catalog, root: Path | None, bad_rows: str) -> DataContext:
-    if root is not None and not root.is_dir():
-        raise InputError(f"--data: {root} is not a folder")
+    if root is not None:
+        check_folder(root)
     return DataContext(root, bad_rows, catalog.language_iso3())
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 
-from harness.errors import InputError
+from harness.errors import InputError, reading
 
 
 @click.command()
@@ -46,15 +47,29 @@ def command(paths: tuple[Path, ...], as_json: bool) -> None:
 
 def _record_files(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
-        if not path.is_dir():
+        with reading(path):
+            is_folder = path.is_dir()
+        if not is_folder:
             yield path
             continue
-        found = sorted(path.rglob("records/*.json")) or sorted(path.glob("*.json"))
+        with reading(path):
+            found = _found(path)
         if not found:
             raise InputError(
                 f"{path}: no records here; expected records/*.json as xstilts bench writes them"
             )
         yield from found
+
+
+def _found(folder: Path) -> list[Path]:
+    """The records of a folder; OSError where one below it cannot be read, and might hide some."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    folders = [Path(place) for place, _, _ in os.walk(folder, onerror=refuse)]
+    inside = [path for one in folders if one.name == "records" for path in one.glob("*.json")]
+    return sorted(inside) or sorted(folder.glob("*.json"))
 
 
 def _count(files: int) -> str:

@@ -120,10 +120,10 @@ def check_splits(
 
 
 def _read(split: Split, context: DataContext) -> Finding:
-    missing = tuple(dict.fromkeys(name for name, there in split.files(context) if not there))
-    if missing:
-        return Finding(split, missing=missing)
     try:
+        missing = tuple(dict.fromkeys(name for name, there in split.files(context) if not there))
+        if missing:
+            return Finding(split, missing=missing)
         return Finding(split, split.read(context))
     except InputError as error:
         problem = str(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -23,7 +24,7 @@ from harness.data.files import (
     text_reader,
 )
 from harness.data.world_reader import read_world
-from harness.errors import InputError
+from harness.errors import InputError, reading
 
 _PLAIN_READERS: Mapping[str, Reader] = {
     "choices": read_choices,
@@ -91,7 +92,9 @@ def resolve_files(spec: SplitSpec, language: str, context: DataContext) -> tuple
             f"needs {', '.join(spec.files)} but no data folder was given; "
             "pass --data DIR (`xstilts data ls` says what belongs there)"
         )
-    if not context.root.is_dir():
+    with reading(context.root):
+        there = context.root.is_dir()
+    if not there:
         raise InputError(f"data folder {context.root} does not exist; pass --data DIR")
     files: list[Path] = []
     for pattern, found in find_files(spec, language, context):
@@ -114,12 +117,19 @@ def find_files(
         pattern = fill(template)
         if context.root is None:
             yield pattern, ()
-        elif "*" in pattern:
-            found = sorted(path for path in context.root.glob(pattern) if path.is_file())
-            yield pattern, tuple(found)
         else:
-            path = context.root / pattern
-            yield pattern, (path,) if path.is_file() else ()
+            with reading(context.root / pattern):
+                found = _matches(context.root, pattern)
+            yield pattern, found
+
+
+def _matches(root: Path, pattern: str) -> tuple[Path, ...]:
+    if "*" not in pattern:
+        return (root / pattern,) if (root / pattern).is_file() else ()
+    above = root / pattern.partition("*")[0].rpartition("/")[0]
+    if above.is_dir():
+        os.listdir(above)  # glob passes over a folder that it may not read
+    return tuple(sorted(path for path in root.glob(pattern) if path.is_file()))
 
 
 def select_part(examples: Sequence[Example], part: Part) -> list[Example]:

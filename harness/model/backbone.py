@@ -19,7 +19,7 @@ from transformers.utils import logging as transformers_logging
 import harness
 from harness.canonical import digest, file_digest
 from harness.catalog import Backbone
-from harness.errors import InputError, WorkError
+from harness.errors import InputError, WorkError, reading
 
 _SAFE_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _OLD_WEIGHTS = "pytorch_model.bin"  # the library reads it only where there are no safe ones
@@ -62,7 +62,9 @@ def locate_backbone(spec: Backbone) -> BackboneFiles:
 
 def backbone_from_argument(text: str) -> Backbone:
     """A backbone of the command line that is not in the catalog: a folder, or `id@revision`."""
-    if Path(text).is_dir():
+    with reading(Path(text)):
+        is_folder = Path(text).is_dir()
+    if is_folder:
         path = Path(text).resolve()
         return Backbone(path.name, f"local folder {path.name}", "folder", path=str(path))
     if match := _HUB_ID.fullmatch(text):
@@ -77,13 +79,18 @@ def backbone_from_argument(text: str) -> Backbone:
 
 def check_backbone(folder: Path) -> str:
     """The content digest of a backbone folder; InputError if it is not an XLM-R-shaped model."""
+    with reading(folder):
+        return _checked_digest(folder)
+
+
+def _checked_digest(folder: Path) -> str:
     if not (folder / "config.json").is_file():
         raise InputError(
             f"{folder}: no config.json; a backbone folder is what save_pretrained writes"
         )
     try:
         config = json.loads((folder / "config.json").read_bytes())
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise InputError(f"{folder / 'config.json'}: no JSON: {_first_line(error)}") from error
     model_type = config.get("model_type") if isinstance(config, dict) else None
     if model_type != "xlm-roberta":
