@@ -118,9 +118,9 @@ class _Fields:
         if value is None and not prefix:
             try:
                 with reading(path):
-                    value = json.loads(path.read_bytes())
+                    value = json.loads(path.read_bytes() if path.is_file() else b"")
             except ValueError as error:
-                raise InputError(f"{path}: no JSON; give {WHAT}") from error
+                raise InputError(f"{path}: missing or no JSON; give {WHAT}") from error
         if not isinstance(value, dict):
             raise InputError(f"{path}: {prefix}not a JSON object; give {WHAT}")
         self.value: Mapping[str, Any] = value

@@ -214,20 +214,20 @@ def test_plan_tells_damage_but_does_not_touch_it(tiny: Runner, copy: Results) ->
 @pytest.fixture(scope="session")
 def stopped(tiny: Runner, tmp_path_factory: pytest.TempPathFactory) -> Results:
     """A run that was stopped in the first training, after its checkpoint at step 12."""
-    from harness.train import Trainer
+    from harness.train import Checkpointer
 
     class Stop(Exception):
         pass
 
-    def fail(trainer: Trainer, *arguments: object) -> None:
-        if arguments[1].steps == 13:  # type: ignore[attr-defined]
+    def fail(checkpointer: Checkpointer, step: int) -> bool:
+        if step == 13:
             raise Stop
-        original(trainer, *arguments)  # type: ignore[arg-type]
+        return original(checkpointer, step)
 
-    original = Trainer._maybe_checkpoint
+    original = Checkpointer.due
     results = Results(tmp_path_factory.mktemp("stopped") / "out")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_maybe_checkpoint", fail)
+        patch.setattr(Checkpointer, "due", fail)
         assert tiny.run(results.out, "--checkpoint-steps", "4").code == 1
     assert list(results.checkpoints().values()) == [12]
     return results
