@@ -173,7 +173,7 @@ class Target:
     get: str = ""  # how to get its files, in words
     citation: str = ""
     world: bool = False
-    retrieval_layer: str = "proportional-14/24"  # or a layer number as text
+    options: Mapping[str, Any] = field(default_factory=dict)  # of its format, see there
     max_length: int = 128
     doc_stride: int = 128
 
