@@ -154,6 +154,8 @@ class StepMaker:
             "sources": [ref.step for ref in sources],
             "target": _task_identity(target),
             "options": [target.max_length, target.doc_stride, target.retrieval_layer],
+            "pooling": target.retrieval_pooling,
+            "tuned on": {code: d.fingerprint for code, d in self.data.tunings(target).items()},
             "fit": fit,
             "format": get_format(target.format).version,
             "data": {language: dataset.fingerprint for language, dataset in tests.items()},

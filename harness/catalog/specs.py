@@ -154,7 +154,8 @@ class Target:
     """A task trained on English (or not at all) and scored in each of its languages.
 
     `settings` maps a setting's name to its hyper-parameters. Without `train` (retrieval) there is
-    no target training: they then serve recipes that train a composition on the sources' rows.
+    no target training: they then serve recipes that train a composition on the sources' rows, and
+    `dev` is read in each language (thresholds of mining are tuned on it).
     """
 
     name: str
@@ -174,6 +175,7 @@ class Target:
     citation: str = ""
     world: bool = False
     retrieval_layer: str = "proportional-14/24"  # or a layer number as text
+    retrieval_pooling: str = "mean"  # or cls
     max_length: int = 128
     doc_stride: int = 128
 

@@ -6,6 +6,7 @@ from harness.data.examples import (
     BitextExample,
     ChoiceExample,
     Example,
+    MiningExample,
     PairExample,
     SpanExample,
     TaggingExample,
@@ -14,7 +15,7 @@ from harness.data.examples import (
 from harness.data.files import text_examples
 from harness.data.inventory import Finding, Owner, Split, check_splits, owners, splits
 from harness.data.load import READERS, DataContext, find_files, load_split, resolve_files
-from harness.data.overlap import RULES, Overlap, count_overlap, drop_overlap
+from harness.data.overlap import RULES, Overlap, count_overlap, drop_overlap, flag_overlap
 
 __all__ = [
     "READERS",
@@ -26,6 +27,7 @@ __all__ = [
     "Dataset",
     "Example",
     "Finding",
+    "MiningExample",
     "Overlap",
     "Owner",
     "PairExample",
@@ -40,6 +42,7 @@ __all__ = [
     "count_overlap",
     "drop_overlap",
     "find_files",
+    "flag_overlap",
     "load_split",
     "make_dataset",
     "owners",

@@ -6,7 +6,7 @@ All of one format is in one module.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableSequence, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -69,6 +69,7 @@ class Format(ABC, Generic[E]):
         tuple[str, ...]
     ]  # the metrics that aggregate() gives; task_score() joins them
     trained: ClassVar[bool] = True  # False: there is no head and no target training (retrieval)
+    tuned: ClassVar[bool] = False  # True: tune() on the dev set of each language comes first
 
     @abstractmethod
     def encode(
@@ -100,6 +101,10 @@ class Format(ABC, Generic[E]):
         """What forward() gave, per feature as float32 arrays on the CPU, without padding."""
         return split_logits(logits, [self.unpadded(feature) for feature in batch.features])
 
+    def storage(self, count: int) -> MutableSequence[Logits]:
+        """Where predict() puts the logits of `count` features."""
+        return [{}] * count
+
     def signature(self) -> dict[str, str]:
         """What of this format can change a number: goes into the signature beside it."""
         return {}
@@ -122,6 +127,17 @@ class Format(ABC, Generic[E]):
         options: EncodeOptions,
     ) -> list[Any]:
         """Predictions, one per example; `logits[i]` are those of `features[i]`, without padding."""
+
+    def tune(
+        self,
+        logits: Sequence[Logits],
+        features: Sequence[Feature],
+        examples: Sequence[E],
+        labels: Sequence[str],
+        options: EncodeOptions,
+    ) -> Tuned[E]:
+        """Where `tuned`: this format with what is chosen on a dev set, before decode()."""
+        raise NotImplementedError(f"{self.name} is not tuned")
 
     @abstractmethod
     def statistics(self, predictions: Sequence[Any], examples: Sequence[E]) -> Statistics:
@@ -146,6 +162,15 @@ class Format(ABC, Generic[E]):
     @abstractmethod
     def floor(self, examples: Sequence[E], labels: Sequence[str]) -> Statistics:
         """Statistics `[n, k]` of the best trivial predictor (chance or majority class)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned(Generic[E]):
+    """A format with what was chosen on a dev set, those values, and its predictions there."""
+
+    format: Format[E]
+    values: Mapping[str, float]
+    predictions: Sequence[Any]
 
 
 def split_logits(logits: Mapping[str, torch.Tensor], lengths: Sequence[int | None]) -> list[Logits]:

@@ -231,5 +231,6 @@ def test_the_world_needs_no_folder() -> None:
 
 def test_every_reader_has_a_name() -> None:
     assert sorted(READERS) == [
-        *("choices", "conllu", "delimited", "jsonl", "parallel", "squad", "tagged", "text", "world")
+        *("choices", "comparable", "conllu", "delimited", "jsonl", "parallel", "squad", "tagged"),
+        *("text", "world"),
     ]
