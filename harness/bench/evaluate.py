@@ -71,7 +71,7 @@ def evaluate_model(
         scored_sets(scorer.data, target)  # a wrong file is found before anything is computed
     scorer.settings.numerics.apply()
     base = load_backbone(backbone, scorer.settings.numerics.torch_device)
-    assembly = _load(model, base)
+    assembly = load_model(model, base)
     about = {
         "version": harness.__version__,
         "model": {
@@ -95,7 +95,7 @@ def evaluate_model(
     return {**about, "targets": results}
 
 
-def _load(model: SavedModel, base: Any) -> Assembly:
+def load_model(model: SavedModel, base: Any) -> Assembly:
     """The model on its backbone; the library would leave missing weights at random values."""
     try:
         assembly = load_assembly(base, model.folder)

@@ -56,7 +56,7 @@ class Scorer:
         """Predictions and statistics of a target in all its languages."""
         options = EncodeOptions(max_length=target.max_length, doc_stride=target.doc_stride)
         tests, tunings = self.data.tests(target), self.data.tunings(target)
-        run = _Pass(self, assembly, goal, options, tokenizer)
+        run = Pass(self, assembly, goal, options, tokenizer)
         run.total = sum(map(len, (*tests.values(), *tunings.values())))
         result = ScoredTarget()
         for language, dataset in tests.items():
@@ -140,7 +140,7 @@ class Scorer:
 
 
 @dataclass(slots=True)
-class _Pass:
+class Pass:
     """Data sets through one model, one at a time: corpora for mining fill the memory."""
 
     scorer: Scorer
