@@ -55,19 +55,23 @@ class Threshold:
 
 
 def mine(foreign: Floats, english: Floats, k: int = NEIGHBOURS) -> Pairs:
-    """Pairs of rows of `[n, d]` and `[m, d]` by ratio margin on cosines, greedily one to one.
+    """Pairs of rows of `[n, d]` and `[m, d]` by ratio margin on cosines, greedily one to one."""
+    return pair(*neighbours(foreign, english, k))
 
-    Every row gets its best of `k` neighbours; the proposals of both sides are taken best first
-    where both rows are still free (ties: lower foreign, then lower English row). Scores are above
-    0, as with XTREME's mining threshold.
+
+def pair(forward: Neighbours, backward: Neighbours) -> Pairs:
+    """Pairs from the neighbours of foreign rows and of English rows.
+
+    Every row proposes its best neighbour by margin; the proposals of both sides are taken best
+    first where both rows are still free (ties: lower foreign, then lower English row). Scores are
+    above 0, as with XTREME's mining threshold.
     """
-    forward, backward = neighbours(foreign, english, k)
     ahead, back = _ratio(forward, backward), _ratio(backward, forward)
     scores = np.concatenate([ahead.max(axis=1), back.max(axis=1)])
-    rows = np.arange(len(foreign)), np.arange(len(english))
+    rows = np.arange(len(ahead)), np.arange(len(back))
     left = np.concatenate([rows[0], backward.index[rows[1], back.argmax(axis=1)]])
     right = np.concatenate([forward.index[rows[0], ahead.argmax(axis=1)], rows[1]])
-    free = bytearray(b"\1") * len(foreign), bytearray(b"\1") * len(english)
+    free = bytearray(b"\1") * len(ahead), bytearray(b"\1") * len(back)
     chosen = []
     order = np.lexsort((right, left, -scores))
     order = order[scores[order] > 0]
