@@ -19,10 +19,10 @@ GROUPS = {
     "classification": ("xnli", "pawsx"),
     "tagging": ("udpos", "panx"),
     "qa": ("xquad", "mlqa", "tydiqa"),
-    "retrieval": ("tatoeba",),
+    "retrieval": ("bucc2018", "tatoeba"),
 }
 NUMBERS = {"xnli": 15, "pawsx": 7, "udpos": 33, "panx": 40, "xquad": 11, "mlqa": 7, "tydiqa": 9,
-           "tatoeba": 36}  # fmt: skip
+           "bucc2018": 4, "tatoeba": 36}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +48,11 @@ def test_groups_languages_and_settings(catalog: Catalog) -> None:
         assert target.train_language == "en"
     # Tatoeba and BUCC have English on the other side; every other target scores it, too.
     without_english = [name for name in NUMBERS if "en" not in catalog.target(name).languages]
-    assert without_english == ["tatoeba"]
+    assert without_english == ["bucc2018", "tatoeba"]
 
 
 def test_languages_are_those_of_an_official_submission(catalog: Catalog, shared_data: Path) -> None:
     for folder in sorted((shared_data / "xtreme-official-mock" / "labels").iterdir()):
-        if folder.name not in NUMBERS:
-            continue
         official = {file.stem.removeprefix("test-") for file in folder.iterdir()}
         assert set(catalog.target(folder.name).languages) == official, folder.name
 
@@ -212,6 +210,20 @@ def test_tatoeba_reads_lasers_files(catalog: Catalog, tmp_path: Path) -> None:
     assert [(e.sentence, e.english) for e in found] == [("سلام", "Hello"), ("بله", "Yes")]
 
 
+def test_bucc_takes_the_gold_of_its_test_from_the_release(catalog: Catalog, tmp_path: Path) -> None:
+    for split, gold in (("dev", "ru-en.dev.gold"), ("test", "ru-en/ru-en.training.gold")):
+        write(tmp_path, f"bucc2018/ru-en.{split}.ru", "ru-1\tДа.\nru-2\tНет.\n")
+        write(tmp_path, f"bucc2018/ru-en.{split}.en", "en-1\tNo.\nen-2\tMaybe.\n")
+        write(tmp_path, f"bucc2018/{gold}", "ru-2\ten-1\n")
+        found = read(catalog, "bucc2018", split, "ru", tmp_path).examples
+        assert [(e.side, e.key, e.sentence, e.partners) for e in found] == [
+            ("foreign", "ru-1", "Да.", ()),
+            ("foreign", "ru-2", "Нет.", ("en-1",)),
+            ("english", "en-1", "No.", ()),
+            ("english", "en-2", "Maybe.", ()),
+        ]
+
+
 def test_what_xtreme_emptied_is_refused(catalog: Catalog, tmp_path: Path) -> None:
     write(tmp_path, "xquad/xquad.ar.json", squad(("1", "abc", "?", ""), ("2", "abc", "!", "")))
     with pytest.raises(InputError, match=r"xquad\.ar\.json: every answer is empty, so the gold is"):
@@ -328,15 +340,17 @@ def test_every_language_has_the_rows_of_its_file(
 
 def test_the_languages_that_are_left_out_have_no_gold(catalog: Catalog, shared_data: Path) -> None:
     official = {name: set(catalog.target(name).languages) for name in NUMBERS}
+    own = {**{name: f"files-{name}" for name in NUMBERS}, "bucc2018": "files-bucc"}
     missing = {
-        name: sorted(official[name] - set(catalog.target(f"files-{name}").languages))
-        for name in NUMBERS
+        name: sorted(official[name] - set(catalog.target(own[name]).languages)) for name in NUMBERS
     }
     assert {name: codes for name, codes in missing.items() if codes} == {
         "panx": ["th"],
         "xquad": ["th", "tr"],
         "tydiqa": ["ar", "bn", "en", "fi", "id", "ru", "te"],
+        "bucc2018": ["de", "fr", "ru"],
     }
+    assert not (shared_data / "bucc2018" / "de-en.dev.de").exists()
     assert not (shared_data / "panx" / "dev-th.tsv").exists()
     assert not any((shared_data / f"xquad/xquad.{code}.json").exists() for code in ("th", "tr"))
 
