@@ -336,3 +336,53 @@ def test_every_xtreme_target_is_on_the_hub_and_pinned(catalog: Catalog) -> None:
             assert piece.reader == "hub"
             moving = piece.options["revision"] == "refs/convert/parquet"
             assert moving == (piece.options["id"] == "facebook/mlqa")
+
+
+def plain(data: Dataset) -> list[tuple[Any, ...]]:
+    """What examples say, without their ids."""
+    return [
+        tuple(getattr(example, field) for field in example.__slots__) for example in data.examples
+    ]
+
+
+def test_real_rows_read_from_the_hub_are_those_of_the_files(
+    catalog: Catalog, mirror: Mirror, shared_data: Path
+) -> None:
+    """Real rows in the hub's columns give what the reader of their files gives."""
+    files = Catalog.load()
+    context = DataContext(shared_data, language_iso3=files.language_iso3())
+
+    def local(name: str, language: str) -> Dataset:
+        target = files.target(name)
+        return load_split(target.test, language, target.labels, context, name)
+
+    pairs = local("files-xnli", "ur").examples
+    features = {"premise": STRING, "hypothesis": STRING, "label": ClassLabel(names=list(NLI))}
+    mirror("facebook/xnli", "ur", "test", features, {
+        "premise": [e.premise for e in pairs], "hypothesis": [e.hypothesis for e in pairs],
+        "label": [NLI.index(e.label) for e in pairs],
+    })  # fmt: skip
+    assert plain(read(catalog.target("xnli"), "test", "ur")) == plain(local("files-xnli", "ur"))
+
+    tagged = local("files-panx", "yo").examples
+    features = {"tokens": List(STRING), "ner_tags": List(ClassLabel(names=list(NER)))}
+    mirror("google/xtreme", "PAN-X.yo", "test", features, {
+        "tokens": [list(e.tokens) for e in tagged],
+        "ner_tags": [[NER.index(tag) for tag in e.tags] for e in tagged],
+    })  # fmt: skip
+    assert plain(read(catalog.target("panx"), "test", "yo")) == plain(local("files-panx", "yo"))
+
+    asked = local("files-xquad", "zh")
+    mirror("google/xquad", "xquad.zh", "validation", XQUAD, questions(
+        *((e.id, e.context, e.question, [a.text for a in e.answers], [a.start for a in e.answers])
+          for e in asked.examples), title=False))  # fmt: skip
+    found = read(catalog.target("xquad"), "test", "zh")
+    assert [e.id for e in found.examples] == [e.id for e in asked.examples]
+    assert plain(found) == plain(asked)
+
+    bitext = local("files-tatoeba", "jv")
+    mirror("mteb/tatoeba-bitext-mining", "jav-eng", "test",
+           {"sentence1": STRING, "sentence2": STRING},
+           {"sentence1": [e.sentence for e in bitext.examples],
+            "sentence2": [e.english for e in bitext.examples]})  # fmt: skip
+    assert plain(read(catalog.target("tatoeba"), "test", "jv")) == plain(bitext)
