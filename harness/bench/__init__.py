@@ -4,6 +4,7 @@ from harness.bench.backbones import KnownBackbone, check_fit, inspect_backbone
 from harness.bench.data import SuiteData
 from harness.bench.estimate import estimate
 from harness.bench.evaluate import evaluate_model, find_backbone
+from harness.bench.footprint import Footprint, footprint, worker_memory
 from harness.bench.local import LocalExecutor, Observer
 from harness.bench.plan import Cell, Plan, Selection
 from harness.bench.planning import make_plan, plan_source
@@ -17,6 +18,7 @@ from harness.bench.store import Store, verify_artifact
 __all__ = [
     "Bench",
     "Cell",
+    "Footprint",
     "KnownBackbone",
     "LocalExecutor",
     "Observer",
@@ -35,10 +37,12 @@ __all__ = [
     "estimate",
     "evaluate_model",
     "find_backbone",
+    "footprint",
     "inspect_backbone",
     "make_plan",
     "open_model",
     "plan_source",
     "record_path",
     "verify_artifact",
+    "worker_memory",
 ]
