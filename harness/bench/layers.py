@@ -19,7 +19,14 @@ from harness.bench.scoring import Pass, Scorer, target_format, target_options
 from harness.catalog import Target
 from harness.data import Dataset
 from harness.errors import InputError, WorkError
-from harness.formats import EncodeOptions, Format, RetrievalFormat, RetrievalOptions, Tuned
+from harness.formats import (
+    EncodeOptions,
+    Format,
+    RetrievalFormat,
+    RetrievalOptions,
+    Tuned,
+    get_format,
+)
 from harness.model import BackboneFiles, load_backbone, load_tokenizer
 from harness.recipes import Goal, get_recipe
 from harness.results import evaluation_signature, low_resource_definition
@@ -47,7 +54,7 @@ def parse_layers(text: str, depth: int) -> tuple[int, ...]:
 def check_sweep(target: Target, on: str) -> None:
     """InputError where a target has no layers to choose, or no rows to choose them on."""
     name = target.name
-    if not isinstance(target_format(target, 1), RetrievalFormat):
+    if not isinstance(get_format(target.format), RetrievalFormat):
         raise InputError(
             f"target '{name}': format '{target.format}' has no layer to choose; "
             "choose a target of retrieval"

@@ -12,17 +12,7 @@ from harness.bench.data import SuiteData
 from harness.bench.steps import Settings
 from harness.catalog import Target
 from harness.data import Dataset
-from harness.formats import (
-    EncodeOptions,
-    Feature,
-    Format,
-    Logits,
-    RetrievalFormat,
-    RetrievalOptions,
-    Statistics,
-    get_format,
-    proportional_layer,
-)
+from harness.formats import EncodeOptions, Feature, Format, Logits, Statistics, get_format
 from harness.model import Assembly
 from harness.recipes import Goal
 from harness.train import Interrupted, predict
@@ -172,12 +162,8 @@ class Pass:
 
 
 def target_format(target: Target, depth: int) -> Format[Any]:
-    """The target's format; retrieval pools the layer that the target names, for this depth."""
-    task_format = get_format(target.format)
-    if not isinstance(task_format, RetrievalFormat):
-        return task_format
-    pooling: Any = target.retrieval_pooling  # the format refuses what it does not know
-    return task_format.with_options(RetrievalOptions(retrieval_layer(target, depth), pooling))
+    """The target's format under its options, for a backbone of `depth` layers."""
+    return get_format(target.format).configured(target.options, depth)
 
 
 def target_options(
@@ -190,12 +176,3 @@ def target_options(
         "batch_tokens": settings.predict_tokens,
         **task_format.signature(),
     }
-
-
-def retrieval_layer(target: Target, depth: int) -> int:
-    """The layer of a retrieval target: a number, or in proportion to XTREME's 14 of 24."""
-    text = target.retrieval_layer
-    if text.isdigit():
-        return int(text)
-    numerator, of = text.removeprefix("proportional-").split("/")
-    return proportional_layer(depth, int(numerator), int(of))

@@ -63,7 +63,7 @@ def command(
     """
     show_log()
     poolings = _poolings(pooling)
-    check_sweep(load_catalog(options["catalog_folders"]).target(target), on)
+    check_sweep(load_catalog(options["catalog_folders"], hub=options["hub"]).target(target), on)
     model, (chosen,), backbone, bench = prepare(folder, (target,), suite, options)
     scorer = Scorer(bench.settings, bench.data, show_progress)
     result = sweep_layers(model, chosen, backbone, scorer, layers=layers, poolings=poolings, on=on)

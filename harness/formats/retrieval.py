@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, MutableSequence, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from harness.data.examples import Example
 from harness.errors import InputError
-from harness.formats.base import Batch, EncodeOptions, Feature, Format, Logits
+from harness.formats.base import Batch, EncodeOptions, Feature, Format, Logits, check_names
 from harness.formats.batching import Specials, token_ids
 
 if TYPE_CHECKING:
@@ -41,9 +42,28 @@ class RetrievalOptions:
         return f"{self.pooling}@{self.layer}"
 
 
+PROPORTIONAL = "proportional-14/24"
+"""The layer of a target that names none: as deep as XTREME's 14 of XLM-R Large's 24."""
+_PROPORTION = re.compile(r"proportional-([0-9]+)/([1-9][0-9]*)")
+
+
 def proportional_layer(depth: int, numerator: int = 14, of: int = 24) -> int:
     """The layer of `depth` that lies as deep as `numerator` of `of`; halves up, 1 or more."""
     return max(1, (2 * depth * numerator + of) // (2 * of))
+
+
+def layer_of(text: str, depth: int) -> int:
+    """The layer that an option names, for a backbone of `depth` layers; InputError if too deep."""
+    share = _PROPORTION.fullmatch(text)
+    if share is None and not (text.isascii() and text.isdigit()):
+        raise InputError(f"options: layer: got '{text}'; allowed: a number, or {PROPORTIONAL}")
+    layer = proportional_layer(depth, int(share[1]), int(share[2])) if share else int(text)
+    if layer > depth:
+        raise InputError(
+            f"options: layer: '{text}' is layer {layer} of a backbone of {depth}; "
+            f"allowed: 0 to {depth}"
+        )
+    return layer
 
 
 class RetrievalFormat(Format[E]):
@@ -62,6 +82,12 @@ class RetrievalFormat(Format[E]):
             raise InputError(
                 f"pooling '{self.retrieval.pooling}' is unknown; allowed: {', '.join(POOLINGS)}"
             )
+
+    def configured(self, options: Mapping[str, Any], depth: int) -> Self:
+        """`layer`: a number, or `proportional-N/OF` of the depth; `pooling`: mean or cls."""
+        check_names(self.name, options, ("layer", "pooling"))
+        layer = layer_of(str(options.get("layer", PROPORTIONAL)), depth)
+        return self.with_options(RetrievalOptions(layer, options.get("pooling", "mean")))
 
     def with_options(self, retrieval: RetrievalOptions) -> Self:
         """The same format with another layer or pooling."""

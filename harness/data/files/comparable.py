@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from harness.errors import InputError
 
 _OPTIONS: Mapping[str, Any] = {"gold": "given", "share": None}
 _SIDES = ("foreign", "english")
-_Pairs = dict[tuple[str, str], None]  # in the order of the file
+Pairs = dict[tuple[str, str], None]  # in the order of the file
 
 
 def read_comparable(request: ReadRequest) -> Iterator[MiningExample]:
@@ -32,24 +32,36 @@ def read_comparable(request: ReadRequest) -> Iterator[MiningExample]:
         raise InputError(f"reader 'comparable' takes {allowed}, got: {got}")
     corpora = [_corpus(request, file) for file in request.files[:2]]
     pairs = _pairs(request, request.files[2], corpora) if known else {}
-    share = _share(options)
+    names = [request.file_name(file) for file in request.files]
+    gold = pairs if known else None
+    yield from mining_examples(request.language, corpora, gold, names, share_of(options))
+
+
+def mining_examples(
+    language: str,
+    corpora: list[dict[str, str]],
+    gold: Pairs | None,
+    names: Sequence[str],
+    share: tuple[int, int] | None,
+) -> Iterator[MiningExample]:
+    """Two corpora (id to sentence: foreign, English) as examples, ids after their `names`."""
+    pairs = gold or {}
     if share is not None:
         corpora, pairs = _divide(corpora, pairs, *share)
     partners: dict[str, list[str]] = {}
     for foreign, english in pairs:
         partners.setdefault(foreign, []).append(english)
-    for side, file, corpus in zip(_SIDES, request.files, corpora, strict=False):
-        name = request.file_name(file)
+    for side, name, corpus in zip(_SIDES, names, corpora, strict=False):
         for key, sentence in corpus.items():
             own = tuple(partners.get(key, ())) if side == "foreign" else ()
             yield MiningExample(
                 id=f"{name}:{key}",
-                language=request.language,
+                language=language,
                 group=None,
                 key=key,
                 side=side,
                 sentence=sentence,
-                partners=own if known else None,
+                partners=None if gold is None else own,
             )
 
 
@@ -72,8 +84,8 @@ def _corpus(request: ReadRequest, file: Path) -> dict[str, str]:
     return corpus
 
 
-def _pairs(request: ReadRequest, file: Path, corpora: list[dict[str, str]]) -> _Pairs:
-    pairs: _Pairs = {}
+def _pairs(request: ReadRequest, file: Path, corpora: list[dict[str, str]]) -> Pairs:
+    pairs: Pairs = {}
     for line in read_lines(file):
         cells = tuple(cell.strip() for cell in line.text.split("\t"))
         problem = line.problem
@@ -92,7 +104,8 @@ def _pairs(request: ReadRequest, file: Path, corpora: list[dict[str, str]]) -> _
     return pairs
 
 
-def _share(options: Options) -> tuple[int, int] | None:
+def share_of(options: Options) -> tuple[int, int] | None:
+    """The option `share`: (i, n), or None for the whole corpora."""
     value = options.value("share")
     if value is None:
         return None
@@ -106,8 +119,8 @@ def _share(options: Options) -> tuple[int, int] | None:
 
 
 def _divide(
-    corpora: list[dict[str, str]], pairs: _Pairs, index: int, of: int
-) -> tuple[list[dict[str, str]], _Pairs]:
+    corpora: list[dict[str, str]], pairs: Pairs, index: int, of: int
+) -> tuple[list[dict[str, str]], Pairs]:
     """One of `of` shares. A sentence of several pairs goes with the first of them."""
     homes: list[dict[str, int]] = [{}, {}]
     for number, pair in enumerate(pairs):
