@@ -264,12 +264,6 @@ WRONG = [
         "format: bitext_mining",
         ["train: got a mapping", "retrieval is not trained"],
     ),
-    (
-        T,
-        "train_language: en",
-        "train_language: en\nretrieval_pooling: max",
-        ["retrieval_pooling: got 'max'", "mean, cls"],
-    ),
     (T, "  adapters: {", "  Ad apters: {", ["settings.Ad apters", "small letter"]),
     # other kinds
     ("recipes/stack.yaml", "sources: one", "sources: many", ["sources: got 'many'", "'one'"]),

@@ -32,7 +32,7 @@ task: mining
 format: bitext_mining
 languages: [{", ".join(CODES)}]
 train_language: A0
-retrieval_layer: "1"
+options: {{layer: "1"}}
 dev: {_SPLIT.replace("SPLIT", "dev")}
 test: {_SPLIT.replace("SPLIT", "test")}
 split: made-test
