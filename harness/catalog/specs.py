@@ -173,6 +173,8 @@ class Target:
     get: str = ""  # how to get its files, in words
     citation: str = ""
     world: bool = False
+    group: str = ""  # XTREME's: classification | tagging | qa | retrieval; "": no part of XTREME
+    submission: str = ""  # the XTREME task in whose layout its predictions are exported
     retrieval_layer: str = "proportional-14/24"  # or a layer number as text
     max_length: int = 128
     doc_stride: int = 128
