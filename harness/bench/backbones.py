@@ -10,10 +10,9 @@ from pathlib import Path
 from transformers import XLMRobertaConfig
 
 import harness
-from harness.bench.scoring import retrieval_layer
+from harness.bench.scoring import target_format
 from harness.catalog import Backbone, Pretraining, Source, Target
 from harness.errors import InputError, reading
-from harness.formats import get_format
 from harness.model import BackboneFiles, locate_backbone
 
 _MAKE_WORLD = "write the folder again with `python -m harness.train.nano --seed N --out DIR`"
@@ -123,14 +122,14 @@ def check_fit(
                 f"{kind} '{task.name}': {key} is {length}, but backbone '{spec.name}' reads at "
                 f"most {shape.positions} tokens; lower it, or choose another backbone"
             )
-    if isinstance(task, Target) and not get_format(task.format).trained:
-        layer = retrieval_layer(task, shape.layers)
-        if layer > shape.layers:
+    if isinstance(task, Target):
+        try:
+            target_format(task, shape.layers)
+        except InputError as error:
             raise InputError(
-                f"target '{task.name}': retrieval_layer '{task.retrieval_layer}' is layer {layer} "
-                f"of backbone '{spec.name}'; allowed: 0 to {shape.layers}; lower it, or choose "
-                "another backbone"
-            )
+                f"target '{task.name}': {error}; correct the target, or choose a backbone that "
+                f"fits it ('{spec.name}' has {shape.layers} layers)"
+            ) from error
 
 
 def _lengths(task: Source | Target, setting: str, trained: bool) -> Iterator[tuple[str, int]]:

@@ -12,16 +12,7 @@ from harness.bench.data import SuiteData
 from harness.bench.steps import Settings
 from harness.catalog import Target
 from harness.data import Dataset
-from harness.formats import (
-    BitextRetrieval,
-    EncodeOptions,
-    Feature,
-    Format,
-    RetrievalOptions,
-    Statistics,
-    get_format,
-    proportional_layer,
-)
+from harness.formats import EncodeOptions, Feature, Format, Statistics, get_format
 from harness.model import Assembly
 from harness.recipes import Goal
 from harness.train import Interrupted, predict
@@ -136,11 +127,8 @@ class Scorer:
 
 
 def target_format(target: Target, depth: int) -> Format[Any]:
-    """The target's format; retrieval reads the layer that the target names, for this depth."""
-    task_format = get_format(target.format)
-    if not isinstance(task_format, BitextRetrieval):
-        return task_format
-    return task_format.with_options(RetrievalOptions(retrieval_layer(target, depth), "mean"))
+    """The target's format under its options, for a backbone of `depth` layers."""
+    return get_format(target.format).configured(target.options, depth)
 
 
 def target_options(
@@ -153,12 +141,3 @@ def target_options(
         "batch_tokens": settings.predict_tokens,
         **task_format.signature(),
     }
-
-
-def retrieval_layer(target: Target, depth: int) -> int:
-    """The layer of a retrieval target: a number, or in proportion to XTREME's 14 of 24."""
-    text = target.retrieval_layer
-    if text.isdigit():
-        return int(text)
-    numerator, of = text.removeprefix("proportional-").split("/")
-    return proportional_layer(depth, int(numerator), int(of))

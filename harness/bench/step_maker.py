@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from harness.bench.backbones import KnownBackbone
 from harness.bench.data import SuiteData
 from harness.bench.plan import Plan
+from harness.bench.scoring import target_format
 from harness.bench.steps import (
     BackboneRef,
     BackboneWork,
@@ -109,15 +110,18 @@ class StepMaker:
             datasets = [self.data.source(ref.source, "train") for ref in sources]
             datasets += [self.data.source(ref.source, "dev") for ref in selecting(sources, target)]
             formats = sorted({ref.source.format for ref in sources})
+            options: Mapping[str, str] = {}  # what is trained is the sources' tasks
         else:
             datasets = [self.data.target(target, split) for split in ("train", "dev")]
             formats = [target.format]
+            options = self._options(backbone, target)
         inputs = {
             **self._backbone_inputs(backbone),
             "recipe": [recipe.kind, plain(recipe.options)],
             "sources": [ref.step for ref in sources],
             "target": _task_identity(target),
             "mode": mode,
+            "options": options,
             "training": plain(training),
             "formats": {name: get_format(name).version for name in formats},
             "data": [dataset.fingerprint for dataset in datasets],
@@ -153,7 +157,8 @@ class StepMaker:
             "recipe": [recipe.kind, plain(recipe.options)],
             "sources": [ref.step for ref in sources],
             "target": _task_identity(target),
-            "options": [target.max_length, target.doc_stride, target.retrieval_layer],
+            "lengths": [target.max_length, target.doc_stride],
+            "options": self._options(backbone, target),
             "fit": fit,
             "format": get_format(target.format).version,
             "data": {language: dataset.fingerprint for language, dataset in tests.items()},
@@ -190,6 +195,10 @@ class StepMaker:
 
     def _backbone_inputs(self, backbone: BackboneRef) -> dict[str, object]:
         return {"backbone": backbone.digest, "reduction_factor": backbone.reduction_factor}
+
+    def _options(self, backbone: BackboneRef, target: Target) -> Mapping[str, str]:
+        """The options of the target's format as they work out; a default need not be written."""
+        return target_format(target, self.plan.shapes[backbone.name].layers).signature()
 
     def _micro(self, batch_tokens: int | None) -> int | None:
         """The tokens of a forward pass where they can cut a batch into several, else None.

@@ -175,7 +175,7 @@ class Target:
     world: bool = False
     group: str = ""  # XTREME's: classification | tagging | qa | retrieval; "": no part of XTREME
     submission: str = ""  # the XTREME task in whose layout its predictions are exported
-    retrieval_layer: str = "proportional-14/24"  # or a layer number as text
+    options: Mapping[str, Any] = field(default_factory=dict)  # of its format, see there
     max_length: int = 128
     doc_stride: int = 128
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.data.examples import Example
+from harness.errors import InputError
 
 if TYPE_CHECKING:  # torch and transformers are imported where they are used: scoring needs neither
     import torch
@@ -27,13 +28,10 @@ Logits = Mapping[str, npt.NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True)
 class EncodeOptions:
-    """Limits of encoding, in subwords; `doc_stride` and `max_query` matter to span QA only."""
+    """Limits of encoding, in subwords; `doc_stride` matters to span QA only."""
 
     max_length: int = 128
     doc_stride: int = 128
-    max_query: int = 64
-    max_answer: int = 30
-    n_best: int = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +67,14 @@ class Format(ABC, Generic[E]):
         tuple[str, ...]
     ]  # the metrics that aggregate() gives; task_score() joins them
     trained: ClassVar[bool] = True  # False: there is no head and no target training (retrieval)
+
+    def configured(self, options: Mapping[str, Any], depth: int) -> Format[E]:
+        """This format under a target's `options`, for a backbone of `depth` layers.
+
+        InputError for an option or a value that it does not know; this default knows none.
+        """
+        check_names(self.name, options, ())
+        return self
 
     @abstractmethod
     def encode(
@@ -146,6 +152,16 @@ class Format(ABC, Generic[E]):
     @abstractmethod
     def floor(self, examples: Sequence[E], labels: Sequence[str]) -> Statistics:
         """Statistics `[n, k]` of the best trivial predictor (chance or majority class)."""
+
+
+def check_names(task_format: str, options: Mapping[str, Any], known: Sequence[str]) -> None:
+    """InputError for an option that the format does not know."""
+    for name in options:
+        if name not in known:
+            raise InputError(
+                f"options: format '{task_format}' has no '{name}'; "
+                f"allowed: {', '.join(known) or 'none'}"
+            )
 
 
 def split_logits(logits: Mapping[str, torch.Tensor], lengths: Sequence[int | None]) -> list[Logits]:

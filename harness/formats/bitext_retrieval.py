@@ -6,16 +6,25 @@ nearest foreign one by cosine (XTREME queries with English; no margin).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.data.examples import BitextExample
 from harness.errors import InputError
-from harness.formats.base import Batch, EncodeOptions, Feature, Format, Logits, Statistics
+from harness.formats.base import (
+    Batch,
+    EncodeOptions,
+    Feature,
+    Format,
+    Logits,
+    Statistics,
+    check_names,
+)
 from harness.formats.batching import Specials, token_ids
 from harness.formats.scoring import check_counts, column, mean_percent
 
@@ -36,9 +45,28 @@ class RetrievalOptions:
     pooling: Literal["mean", "cls"] = "mean"
 
 
+PROPORTIONAL = "proportional-14/24"
+"""The layer of a target that names none: as deep as XTREME's 14 of XLM-R Large's 24."""
+_PROPORTION = re.compile(r"proportional-([0-9]+)/([1-9][0-9]*)")
+
+
 def proportional_layer(depth: int, numerator: int = 14, of: int = 24) -> int:
     """The layer of `depth` that lies as deep as `numerator` of `of`; halves up, 1 or more."""
     return max(1, (2 * depth * numerator + of) // (2 * of))
+
+
+def layer_of(text: str, depth: int) -> int:
+    """The layer that an option names, for a backbone of `depth` layers; InputError if too deep."""
+    share = _PROPORTION.fullmatch(text)
+    if share is None and not (text.isascii() and text.isdigit()):
+        raise InputError(f"options: layer: got '{text}'; allowed: a number, or {PROPORTIONAL}")
+    layer = proportional_layer(depth, int(share[1]), int(share[2])) if share else int(text)
+    if layer > depth:
+        raise InputError(
+            f"options: layer: '{text}' is layer {layer} of a backbone of {depth}; "
+            f"allowed: 0 to {depth}"
+        )
+    return layer
 
 
 class BitextRetrieval(Format[BitextExample]):
@@ -52,6 +80,12 @@ class BitextRetrieval(Format[BitextExample]):
         self.retrieval = retrieval or RetrievalOptions()
         if self.retrieval.pooling not in ("mean", "cls"):
             raise InputError(f"pooling '{self.retrieval.pooling}' is unknown; allowed: mean, cls")
+
+    def configured(self, options: Mapping[str, Any], depth: int) -> BitextRetrieval:
+        """`layer`: a number, or `proportional-N/OF` of the depth; `pooling`: mean or cls."""
+        check_names(self.name, options, ("layer", "pooling"))
+        layer = layer_of(str(options.get("layer", PROPORTIONAL)), depth)
+        return self.with_options(RetrievalOptions(layer, options.get("pooling", "mean")))
 
     def with_options(self, retrieval: RetrievalOptions) -> BitextRetrieval:
         """The same format with another layer or pooling."""

@@ -13,16 +13,24 @@ import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cache
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.data.examples import Answer, SpanExample
 from harness.errors import InputError
-from harness.formats.base import Batch, EncodeOptions, Feature, Format, Logits, Statistics
+from harness.formats.base import (
+    Batch,
+    EncodeOptions,
+    Feature,
+    Format,
+    Logits,
+    Statistics,
+    check_names,
+)
 from harness.formats.batching import Specials, slices, token_ids
 from harness.formats.scoring import check_counts, mean_percent, withheld
 
@@ -42,9 +50,25 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class SpanRules:
-    """`normalisation` of answers that are compared: XTREME scores MLQA by rules of its own."""
+    """A target's options, with the values of XTREME's run_squad.py as defaults.
+
+    `normalisation` of answers that are compared: XTREME scores MLQA by rules of its own. Lengths
+    are in subwords; `n_best` starts and ends of a window are paired.
+    """
 
     normalisation: str = "squad"
+    max_query: int = 64
+    max_answer: int = 30
+    n_best: int = 20
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (("normalisation", self.normalisation, NORMALISATIONS),):
+            if value not in allowed:
+                raise InputError(f"options: {name}: got '{value}'; allowed: {', '.join(allowed)}")
+        for name in ("max_query", "max_answer", "n_best"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InputError(f"options: {name}: got {value}; allowed: a whole number from 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +94,22 @@ class SpanQA(Format[SpanExample]):
 
     def __init__(self, rules: SpanRules | None = None) -> None:
         self.rules = rules or SpanRules()
-        if self.rules.normalisation not in NORMALISATIONS:
-            raise InputError(
-                f"normalisation '{self.rules.normalisation}' is unknown; "
-                f"allowed: {', '.join(NORMALISATIONS)}"
-            )
+
+    def configured(self, options: Mapping[str, Any], depth: int) -> SpanQA:
+        """Options are the fields of SpanRules."""
+        check_names(self.name, options, [f.name for f in fields(SpanRules)])
+        return self.with_options(SpanRules(**options))
 
     def with_options(self, rules: SpanRules) -> SpanQA:
-        """The same format with other scoring rules."""
+        """The same format under other rules."""
         return SpanQA(rules)
 
     def signature(self) -> dict[str, str]:
-        """How answers are normalised, and how they are cut out."""
-        return {"qa": self.rules.normalisation, "spans": "offsets"}
+        """All rules, by the names of the options."""
+        return {
+            **{name: str(value) for name, value in asdict(self.rules).items()},
+            "spans": "offsets",
+        }
 
     def encode(
         self,
@@ -109,7 +136,7 @@ class SpanQA(Format[SpanExample]):
         for index, example in enumerate(examples):
             context = contexts[example.context]
             # a question may take half of the room, so that there is always some context
-            question = questions[example.question][: min(options.max_query, room // 2)]
+            question = questions[example.question][: min(self.rules.max_query, room // 2)]
             first = len(specials.pair[0]) + len(question) + len(specials.pair[1])
             span = _token_span(example, context, training)
             bounds = _windows(len(context.ids), room - len(question), options.doc_stride)
@@ -182,7 +209,7 @@ class SpanQA(Format[SpanExample]):
         for scores, feature in zip(logits, features, strict=True):
             index, start, end = feature.example, scores["start"], scores["end"]
             null[index] = min(null[index], float(start[0]) + float(end[0]))
-            found = _best_span(start, end, feature.extra, options)
+            found = _best_span(start, end, feature.extra, self.rules)
             if found is not None and found[0] > best[index]:
                 best[index] = found[0]
                 texts[index] = examples[index].context[found[1] : found[2]]
@@ -339,17 +366,17 @@ def _best_span(
     start: npt.NDArray[np.float32],
     end: npt.NDArray[np.float32],
     window: Window,
-    options: EncodeOptions,
+    rules: SpanRules,
 ) -> tuple[float, int, int] | None:
     """Score and characters of the best span among the `n_best` starts and ends, else among all."""
     size = len(window.starts)
     begin = start[window.first : window.first + size].astype(np.float64)
     finish = end[window.first : window.first + size].astype(np.float64)
-    for n_best in (options.n_best, size):
+    for n_best in (rules.n_best, size):
         firsts = _highest(begin, window.may_start, n_best)
         lasts = _highest(finish, window.may_end, n_best)
         lengths = lasts[None, :] - firsts[:, None] + 1
-        allowed = (lengths >= 1) & (lengths <= options.max_answer)
+        allowed = (lengths >= 1) & (lengths <= rules.max_answer)
         if allowed.any():
             sums = begin[firsts][:, None] + finish[lasts][None, :]
             row, column = divmod(int(np.where(allowed, sums, -np.inf).argmax()), len(lasts))

@@ -166,11 +166,11 @@ def test_a_setting_that_trains_nothing_may_be_long(suite: Suite) -> None:
                                              ("proportional-24/24", True),
                                              ("proportional-30/24", False)])  # fmt: skip
 def test_a_layer_beyond_the_depth_is_refused(suite: Suite, layer: str, fits: bool) -> None:
-    target = replace(suite.catalog.target("tiny-ret"), retrieval_layer=layer)
+    target = replace(suite.catalog.target("tiny-ret"), options={"layer": layer})
     if fits:
         assert suite.plan(suite.nano(0), target).cells
         return
-    with pytest.raises(InputError, match=rf"'tiny-ret': retrieval_layer '{layer}'.*0 to 3"):
+    with pytest.raises(InputError, match=rf"'tiny-ret': options: layer: '{layer}'.*0 to 3"):
         suite.plan(suite.nano(0), target)
 
 
@@ -181,8 +181,10 @@ def test_a_backbone_that_is_made_here_has_the_limits_of_its_spec(suite: Suite) -
         suite.plan(Backbone("small", "d", "pretrain", pretrain=spec))
     fitting = [_long(_long(t, 100, ""), 100, "settings") for t in suite.catalog.targets.values()]
     source = _long(suite.catalog.source("tiny.A0"), 100, "training")
-    deep = replace(suite.catalog.target("tiny-ret"), max_length=100, retrieval_layer="3")
-    with pytest.raises(InputError, match="retrieval_layer '3' is layer 3 of backbone 'small'"):
+    deep = replace(suite.catalog.target("tiny-ret"), max_length=100, options={"layer": "3"})
+    with pytest.raises(
+        InputError, match=r"layer: '3' is layer 3 of a backbone of 2.*'small' has 2"
+    ):
         suite.plan(Backbone("small", "d", "pretrain", pretrain=spec), *fitting, source, deep)
 
 

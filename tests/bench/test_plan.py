@@ -60,6 +60,34 @@ split: world-train
 licence: Apache-2.0
 world: true
 """
+QUESTIONS = """
+name: tiny-qa
+description: "Questions from 24 examples."
+task: qa
+format: span_qa
+languages: [A0, B0]
+train_language: A0
+train: {reader: world, options: {task: qa, split: train, count: 24}}
+dev: {reader: world, options: {task: qa, split: dev, count: 8}}
+test: {reader: world, options: {task: qa, split: test, count: 8}}
+settings: {adapters: {epochs: 1, learning_rate: 2e-3, batch_tokens: 768}}
+split: world-test
+licence: Apache-2.0
+world: true
+"""
+ASKING = """
+name: asking
+description: "Questions."
+backbones: [nano]
+settings: [adapters]
+seeds: [1]
+seed_note: One seed.
+low_resource: none, this is a test
+low_resource_languages: [B0]
+blocks:
+  - {recipes: [direct], targets: [tiny-qa]}
+  - {recipes: [stack], targets: [tiny-qa], source_sets: [tiny-one], row: one}
+"""
 TWO = 'name: tiny-two\ndescription: "Two."\nsources: [tiny.A0, pos.A0]\n'
 
 
@@ -106,6 +134,8 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Planned:
             "source_sets/tiny-two.yaml": TWO,
             "sources/pos.A0.yaml": OTHER_SOURCE,
             "targets/tiny-ret.yaml": RETRIEVAL,
+            "targets/tiny-qa.yaml": QUESTIONS,
+            "suites/asking.yaml": ASKING,
         },
     )
     settings = Settings(folder / "store", None, "refuse", Numerics())
@@ -233,6 +263,32 @@ def test_a_hyper_parameter_of_a_target_changes_its_fits_alone(planned: Planned) 
     other = planned.with_("targets", "tiny-pos", settings={"adapters": training})
     fits = {fit for fit in FITS if "tiny-pos" in fit}
     assert changed(planned, other) == {*fits, *predictions(*fits)}
+
+
+def test_options_of_the_format_change_what_they_can_change(planned: Planned) -> None:
+    other = planned.with_("targets", "tiny-ret", options={"layer": 1})
+    retrieval = {label for label in planned.labels("predict") if "tiny-ret" in label}
+    assert len(retrieval) == 3
+    # not the mixture's training: it is on the sources' tasks
+    assert changed(planned, other) == retrieval
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_query": 9}, {"max_answer": 9}, {"n_best": 9}, {"normalisation": "mlqa"}]
+)
+def test_options_of_a_trained_format_change_its_fits_too(
+    planned: Planned, options: Mapping[str, Any]
+) -> None:
+    """They select the weights on dev, or are what the fit learns."""
+    asking = replace(planned, suite="asking")
+    fits = {"direct -> tiny-qa (seed 1)", "stack[tiny-one] -> tiny-qa (seed 1)"}
+    other = asking.with_("targets", "tiny-qa", options=options)
+    assert changed(asking, other) == fits | predictions(*fits)
+
+
+def test_writing_a_default_of_the_format_changes_nothing(planned: Planned) -> None:
+    other = planned.with_("targets", "tiny-ret", options={"layer": "proportional-14/24"})
+    assert changed(planned, other) == set()
 
 
 def test_every_hyper_parameter_counts(planned: Planned) -> None:

@@ -71,6 +71,21 @@ settings: {adapters: {epochs: 1, learning_rate: 1e-4, batch_size: 32}}
 split: files-test
 licence: CC0
 """
+QUESTIONS = """
+name: xqa
+description: Questions.
+task: qa
+format: span_qa
+languages: [en, sw]
+train_language: en
+train: {reader: squad, files: [a.json]}
+dev: {reader: squad, files: [b.json]}
+test: {reader: squad, files: ["q.{language}.json"]}
+options: {}
+settings: {adapters: {epochs: 1, learning_rate: 1e-4, batch_size: 32}}
+split: files-test
+licence: CC0
+"""
 SUITE = """
 name: small
 description: A small suite.
@@ -104,8 +119,10 @@ FILES = {
     "source_sets/both.yaml": "name: both\ndescription: d\nsources: [nli.en, qa.sw]\n",
     "targets/xnli.yaml": TARGET,
     "targets/ret.yaml": RETRIEVAL,
+    "targets/xqa.yaml": QUESTIONS,
     "suites/small.yaml": SUITE,
 }
+R, Q = "targets/ret.yaml", "targets/xqa.yaml"
 S, T, U = "sources/nli.en.yaml", "targets/xnli.yaml", "suites/small.yaml"
 
 # (file, text in it, what stands there instead, what the one line says)
@@ -226,7 +243,20 @@ WRONG = [
     (T, "train_language: en", "train_language: xx", ["train_language: got 'xx'"]),
     (T, "train: {reader: delimited, files: [a.tsv]}\n", "", ["train: got nothing", "add it"]),
     (T, "dev: {reader: delimited, files: [b.tsv]}\n", "", ["dev: got nothing", "'train' is given"]),
-    (T, "licence: CC0", "licence: CC0\nretrieval_layer: 14", ["retrieval_layer: got 14", "quotes"]),
+    (
+        T,
+        "licence: CC0",
+        "licence: CC0\noptions: {spans: x}",
+        ["options.spans", "unknown", "(none)"],
+    ),
+    (R, "format:", "options: {layers: 3}\nformat:", ["options.layers", "did you mean 'layer'?"]),
+    (R, "format:", "options: {layer: half}\nformat:", ["options.layer: got 'half'", "a share"]),
+    (R, "format:", "options: {layer: -1}\nformat:", ["options.layer: got -1", "at least 0"]),
+    (R, "format:", "options: {pooling: max}\nformat:", ["options.pooling: got 'max'", "mean, cls"]),
+    (Q, "{}", "{normalisation: bert}", ["options.normalisation: got 'bert'", "squad, mlqa"]),
+    (Q, "{}", "{n_best: 0}", ["options.n_best: got 0", "at least 1"]),
+    (Q, "{}", "{max_answers: 3}", ["options.max_answers", "did you mean 'max_answer'?"]),
+    (Q, "{}", "{normalisation: mlqa}", ["languages[1]: got 'sw'", "ar, de, en, es, hi, vi, zh"]),
     (T, "format: pair_classification", "format: bitext_retrieval", ["train: got a mapping"]),
     (T, "  adapters: {", "  Ad apters: {", ["settings.Ad apters", "small letter"]),
     # other kinds

@@ -229,6 +229,43 @@ def test_retrieval_refuses_what_it_has_not(make_model: Callable[[], Any], tokeni
 
 
 @pytest.mark.parametrize(
+    ("options", "depth", "layer", "pooling"),
+    [
+        ({}, 24, "14", "mean"),
+        ({}, 3, "2", "mean"),
+        ({"layer": 20, "pooling": "cls"}, 24, "20", "cls"),
+        ({"layer": "0"}, 3, "0", "mean"),
+        ({"layer": "proportional-24/24"}, 3, "3", "mean"),
+    ],
+)
+def test_retrieval_options(options: dict[str, Any], depth: int, layer: str, pooling: str) -> None:
+    format_ = BitextRetrieval().configured(options, depth)
+    assert format_.signature() == {"layer": layer, "pooling": pooling}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layer": 4}, "layer: '4' is layer 4 of a backbone of 3; allowed: 0 to 3"),
+        ({"layer": "proportional-30/24"}, "'proportional-30/24' is layer 4 of a backbone of 3"),
+        ({"layer": "half"}, "layer: got 'half'; allowed: a number, or proportional-14/24"),
+        ({"layer": -1}, "layer: got '-1'"),
+        ({"pooling": "max"}, "'max' is unknown; allowed: mean, cls"),
+        ({"depth": 1}, "'bitext_retrieval' has no 'depth'; allowed: layer, pooling"),
+    ],
+)
+def test_wrong_retrieval_options(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        BitextRetrieval().configured(options, 3)
+
+
+def test_other_formats_have_no_options() -> None:
+    assert PAIRS.configured({}, 3) is PAIRS
+    with pytest.raises(InputError, match="'pair_classification' has no 'layer'; allowed: none"):
+        PAIRS.configured({"layer": 1}, 3)
+
+
+@pytest.mark.parametrize(
     ("depth", "expected"), [(24, 14), (12, 7), (6, 4), (4, 2), (3, 2), (2, 1), (1, 1), (48, 28)]
 )
 def test_proportional_layer(depth: int, expected: int) -> None:

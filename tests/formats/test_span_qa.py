@@ -88,8 +88,10 @@ def test_the_answer_is_cut_out_exactly(tokenizer: Any, context: str, answer: str
 def test_windows_cover_the_context(tokenizer: Any) -> None:
     context = "the quick brown fox jumps over the lazy dog " * 6
     example = _example(context, "brown fox", question="who jumps over the lazy dog " * 3)
-    options = EncodeOptions(max_length=48, doc_stride=10, max_query=12)
-    features = QA.encode([example], tokenizer, V1, options, training=False)
+    options = EncodeOptions(max_length=48, doc_stride=10)
+    features = SpanQA(SpanRules(max_query=12)).encode(
+        [example], tokenizer, V1, options, training=False
+    )
     question = tokenizer(example.question, add_special_tokens=False)["input_ids"][:12]
     ids = tokenizer(context, add_special_tokens=False)["input_ids"]
     room = 48 - 4 - 12
@@ -108,7 +110,7 @@ def test_windows_cover_the_context(tokenizer: Any) -> None:
 
 
 def _brute_force(
-    start: Any, end: Any, feature: Any, options: EncodeOptions
+    start: Any, end: Any, feature: Any, rules: SpanRules
 ) -> tuple[float, tuple[int, int]]:
     window = feature.extra
     best: tuple[float, int, int] = (-np.inf, 0, 0)
@@ -116,10 +118,10 @@ def _brute_force(
     begin, finish = start[window.first : window.first + n], end[window.first : window.first + n]
     firsts = sorted(np.flatnonzero(window.may_start), key=lambda i: (-begin[i], i))
     lasts = sorted(np.flatnonzero(window.may_end), key=lambda i: (-finish[i], i))
-    for i in firsts[: options.n_best]:
-        for j in lasts[: options.n_best]:
+    for i in firsts[: rules.n_best]:
+        for j in lasts[: rules.n_best]:
             score = float(begin[i]) + float(finish[j])
-            if i <= j < i + options.max_answer and score > best[0]:
+            if i <= j < i + rules.max_answer and score > best[0]:
                 best = (score, i, j)
     return best[0], (int(window.starts[best[1]]), int(window.ends[best[2]]))
 
@@ -129,7 +131,8 @@ def test_decode_equals_a_plain_search(tokenizer: Any, seed: int) -> None:
     random = np.random.default_rng(seed)
     context = "the quick brown fox jumps over the lazy dog " * 5
     examples = [_example(context, "fox", question=f"q{i}") for i in range(20)]
-    options = EncodeOptions(max_length=64, doc_stride=20, max_answer=6)
+    options = EncodeOptions(max_length=64, doc_stride=20)
+    qa = SpanQA(SpanRules(max_answer=6))
     features = QA.encode(examples, tokenizer, V2, options, training=False)
     logits = [
         {
@@ -141,7 +144,7 @@ def test_decode_equals_a_plain_search(tokenizer: Any, seed: int) -> None:
     expected = []
     for index in range(len(examples)):
         found = [
-            _brute_force(s["start"], s["end"], f, options)
+            _brute_force(s["start"], s["end"], f, qa.rules)
             for s, f in zip(logits, features, strict=True)
             if f.example == index
         ]
@@ -152,20 +155,20 @@ def test_decode_equals_a_plain_search(tokenizer: Any, seed: int) -> None:
         )
         score, (a, b) = max(found, key=lambda x: x[0])
         expected.append(("" if null > score else context[a:b], context[a:b]))
-    v2 = QA.decode(logits, features, examples, V2, options)
+    v2 = qa.decode(logits, features, examples, V2, options)
     assert v2 == [e[0] for e in expected]
     assert "" in v2
-    assert QA.decode(logits, features, examples, V1, options) == [e[1] for e in expected]
+    assert qa.decode(logits, features, examples, V1, options) == [e[1] for e in expected]
 
 
 def test_an_answer_is_found_beyond_the_n_best(tokenizer: Any) -> None:
     example = _example("the quick brown fox jumps over the lazy dog", "fox")
-    options = EncodeOptions(n_best=2)
-    (feature,) = QA.encode([example], tokenizer, V1, options, training=False)
+    options, qa = EncodeOptions(), SpanQA(SpanRules(n_best=2))
+    (feature,) = qa.encode([example], tokenizer, V1, options, training=False)
     n = feature.length
     rising = np.arange(n, dtype=np.float32)  # the best ends all lie before the best starts
     logits = [{"start": rising, "end": -rising}]
-    (prediction,) = QA.decode(logits, [feature], [example], V1, options)
+    (prediction,) = qa.decode(logits, [feature], [example], V1, options)
     assert prediction
     assert prediction in example.context
 
@@ -186,8 +189,36 @@ def test_odd_inputs(tokenizer: Any) -> None:
     no_answer = _example("a fox", answerable=False)
     (feature,) = QA.encode([no_answer], tokenizer, V2, options, training=True)
     assert feature.target == (0, 0)
-    with pytest.raises(InputError, match="allowed: squad, mlqa"):
-        SpanQA(SpanRules("bert"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"normalisation": "bert"}, "normalisation: got 'bert'; allowed: squad, mlqa"),
+        ({"max_answer": 0}, "max_answer: got 0; allowed: a whole number from 1"),
+        ({"n_best": 2.5}, r"n_best: got 2\.5"),
+        ({"max_query": True}, "max_query: got True"),
+        ({"layer": 3}, "'span_qa' has no 'layer'; allowed: normalisation, "),
+    ],
+)
+def test_wrong_options(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        QA.configured(options, 3)
+
+
+def test_options_are_in_the_signature() -> None:
+    assert QA.signature() == {
+        "normalisation": "squad",
+        "spans": "offsets",
+        "max_query": "64",
+        "max_answer": "30",
+        "n_best": "20",
+    }
+    changed = {"normalisation": "mlqa", "max_query": 9, "max_answer": 8, "n_best": 7}
+    assert QA.configured(changed, 3).signature() == {
+        "spans": "offsets",
+        **{name: str(value) for name, value in changed.items()},
+    }
 
 
 @pytest.mark.parametrize(
