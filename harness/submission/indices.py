@@ -29,9 +29,7 @@ class Indices(Layout[list[int]]):
         """Indices in the order of the sorted English file."""
         return _read(file)
 
-    def read_predictions(
-        self, file: Path, gold: list[int], gold_file: Path, task: Target
-    ) -> Given:
+    def read_predictions(self, file: Path, gold: list[int], gold_file: Path, task: Target) -> Given:
         """As many indices as the gold has."""
         indices = _read(file)
         check_count(file, len(indices), gold_file, len(gold), "indices")

@@ -24,7 +24,9 @@ class Labels(Layout[list[PairExample]]):
     def read_gold(self, file: Path, task: Target, language: str) -> list[PairExample]:
         """Examples without texts."""
         labels = _read(file, task)
-        return [PairExample(str(i), language, None, "", "", label) for i, label in enumerate(labels)]
+        return [
+            PairExample(str(i), language, None, "", "", label) for i, label in enumerate(labels)
+        ]
 
     def read_predictions(
         self, file: Path, gold: list[PairExample], gold_file: Path, task: Target

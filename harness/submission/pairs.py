@@ -61,6 +61,14 @@ class Pairs(Layout[list[Pair]]):
         """F1, precision and recall of the set of pairs."""
         return precision_recall_f1(statistics)
 
+    def predictions_text(self, rows: Sequence[Row], examples: Sequence[Any], task: Target) -> str:
+        """InputError: no bench mines pairs yet."""
+        raise InputError(f"{task.name}: pairs cannot be exported")
+
+    def gold_text(self, examples: Sequence[Any], task: Target) -> str:
+        """InputError: no bench mines pairs yet."""
+        raise InputError(f"{task.name}: pairs cannot be exported")
+
 
 def _side(name: str) -> str:
     """What the ids of one side share: `de-` of `de-000413461`."""

@@ -191,9 +191,7 @@ def refuse_missing(files: Iterable[str]) -> None:
     """InputError that names the files, if there are any."""
     names = list(files)
     if names:
-        raise InputError(
-            f"missing: {', '.join(names)}; every language of every task must be there"
-        )
+        raise InputError(f"missing: {', '.join(names)}; every language of every task must be there")
 
 
 def _own(folder: Path, task: Target) -> Path:
