@@ -1,5 +1,7 @@
 """XTREME's submission layout: its label and prediction files read, scored and written."""
 
+from harness.submission.choose import FIELDS, Choice, Chosen, choose_records
+from harness.submission.export import Submission, check_free, make_submission, write_files
 from harness.submission.layout import Layout, Row
 from harness.submission.scores import (
     FilePair,
@@ -15,16 +17,24 @@ from harness.submission.scores import (
 )
 
 __all__ = [
+    "FIELDS",
+    "Choice",
+    "Chosen",
     "FilePair",
     "LanguageScore",
     "Layout",
     "Row",
+    "Submission",
     "SubmissionScore",
     "TaskScore",
+    "check_free",
+    "choose_records",
     "folder_pairs",
     "layout_of",
+    "make_submission",
     "score_submission",
     "score_task",
+    "write_files",
     "xtreme_task",
     "xtreme_tasks",
 ]

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from harness.catalog import Target
 from harness.data import Answer, SpanExample
+from harness.data.files.rows import place
 from harness.errors import InputError
 from harness.formats import SpanQA, Statistics
 from harness.results import load_json
@@ -48,16 +49,17 @@ class Answers(Layout[list[SpanExample]]):
         known = {example.id for example in gold}
         strange = [name for name in answers if name not in known]
         if strange:
-            more = f" (and {len(strange) - 1} more)" if len(strange) > 1 else ""
+            where, more = _place(file, strange[0]), len(strange) - 1
+            also = f" (and {more} more)" if more else ""
             raise InputError(
-                f"{file}: question id {shown(strange[0])} is not in {gold_file}{more}; "
+                f"{where}: question id {shown(strange[0])} is not in {gold_file}{also}; "
                 "give answers to its questions only"
             )
         for name, answer in answers.items():
             if not isinstance(answer, str):
                 raise InputError(
-                    f"{file}: the answer to {shown(name)} is {json.dumps(answer)[:60]}; "
-                    "it must be a string"
+                    f"{_place(file, name)}: the answer to {shown(name)} is "
+                    f"{json.dumps(answer)[:60]}; it must be a string"
                 )
         return Given(answers, {"unanswered": len(known) - len(answers)})
 
@@ -117,21 +119,27 @@ def _document(file: Path) -> dict[str, Any]:
     return document
 
 
+def _place(file: Path, name: str) -> str:
+    """The file and the line in which an id stands, unless it is written with escapes."""
+    before, found, _ = read_text(file).partition(json.dumps(name, ensure_ascii=False))
+    return place(file, before.count("\n") + 1) if found else str(file)
+
+
 def _questions(file: Path, document: Mapping[str, Any], language: str) -> Iterator[SpanExample]:
     for article_place, article in _items(str(file), document, "data"):
         for paragraph_place, paragraph in _items(article_place, article, "paragraphs"):
             context = _string(paragraph_place, paragraph, "context")
-            for place, question in _items(paragraph_place, paragraph, "qas"):
+            for where, question in _items(paragraph_place, paragraph, "qas"):
                 answers = [
-                    Answer(_string(where, answer, "text"), int(answer.get("answer_start", 0)))
-                    for where, answer in _items(place, question, "answers")
+                    Answer(_string(answer_place, answer, "text"), 0)
+                    for answer_place, answer in _items(where, question, "answers")
                 ]
                 if not answers:
                     raise InputError(
-                        f"{place}: has no answers, so the gold is withheld; use the file with gold"
+                        f"{where}: has no answers, so the gold is withheld; use the file with gold"
                     )
                 yield SpanExample(
-                    id=_string(place, question, "id"),
+                    id=_string(where, question, "id"),
                     language=language,
                     group=None,
                     question=str(question.get("question", "")),

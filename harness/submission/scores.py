@@ -25,7 +25,7 @@ from harness.submission.tags import Tags
 LAYOUTS: Mapping[str, Layout[Any]] = MappingProxyType(
     {layout.format: layout for layout in (Labels(), Tags(), Answers(), Indices(), Pairs())}
 )
-_SHOWN = 12  # files named in a message
+GROUPS = ("classification", "tagging", "qa", "retrieval")  # XTREME's, in the order of its tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,9 @@ class SubmissionScore:
 
 
 def xtreme_tasks(catalog: Catalog) -> dict[str, Target]:
-    """The tasks of XTREME by name: the catalog's targets that are in one of its groups."""
-    return {name: target for name, target in catalog.targets.items() if target.group}
+    """The tasks of XTREME by name, group by group: the catalog's targets that have a group."""
+    tasks = [target for target in catalog.targets.values() if target.group]
+    return {task.name: task for task in sorted(tasks, key=lambda task: GROUPS.index(task.group))}
 
 
 def xtreme_task(catalog: Catalog, name: str) -> Target:
@@ -119,14 +120,11 @@ def score_submission(
     """
     tasks = list(tasks)
     chosen = {task.name: _languages(task, gold, partial) for task in tasks}
-    missing = [
-        str(folder / task.name / layout_of(task).file_name(code))
-        for folder in (gold, predictions)
+    _refuse_missing(
+        (folder / task.name, task, chosen[task.name])
         for task in tasks
-        for code in chosen[task.name]
-        if not (folder / task.name / layout_of(task).file_name(code)).is_file()
-    ]
-    refuse_missing(missing)
+        for folder in (gold, predictions)
+    )
     if not any(chosen.values()):
         raise InputError(f"{gold}: no label files here; expected TASK/test-LANG.tsv or .json")
     scores = {
@@ -161,11 +159,7 @@ def folder_pairs(task: Target, gold: Path, predictions: Path) -> list[FilePair]:
     codes = languages_in(gold, task)
     if not codes:
         raise InputError(f"{gold}: no label files here; expected {layout.file_name('LANG')}")
-    refuse_missing(
-        str(predictions / layout.file_name(code))
-        for code in codes
-        if not (predictions / layout.file_name(code)).is_file()
-    )
+    _refuse_missing([(predictions, task, codes)])
     strange = [code for code in languages_in(predictions, task) if code not in codes]
     if strange:
         raise InputError(
@@ -187,11 +181,21 @@ def languages_in(folder: Path, task: Target) -> list[str]:
     return official + sorted(found.difference(official))
 
 
-def refuse_missing(files: Iterable[str]) -> None:
-    """InputError that names the files, if there are any."""
-    names = list(files)
-    if names:
-        raise InputError(f"missing: {', '.join(names)}; every language of every task must be there")
+def _refuse_missing(wanted: Iterable[tuple[Path, Target, Sequence[str]]]) -> None:
+    """InputError that names every file that a task's folder lacks, in one line."""
+    lacking = []
+    for folder, task, codes in wanted:
+        names = [layout_of(task).file_name(code) for code in codes]
+        with reading(folder):
+            absent = [name for name in names if not (folder / name).is_file()]
+        if absent:
+            shown = f"all {len(names)} files" if absent == names else ", ".join(absent)
+            lacking.append(f"{folder}: {shown}")
+    if lacking:
+        raise InputError(
+            f"missing: {'; '.join(lacking)}; add these: every language must be there, and with "
+            "--all every task"
+        )
 
 
 def _own(folder: Path, task: Target) -> Path:
