@@ -83,6 +83,6 @@ def check_count(file: Path, given: int, gold_file: Path, wanted: int, noun: str)
     """InputError unless a file has as many rows as the gold: XTREME's scorer asserts the same."""
     if given != wanted:
         raise InputError(
-            f"{file}: {given} {noun}, but {gold_file} has {wanted}; "
+            f"{file}: the number of {noun} is {given}, in {gold_file} it is {wanted}; "
             "give one per example, in the order of the gold"
         )

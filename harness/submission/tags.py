@@ -13,7 +13,7 @@ from harness.errors import InputError
 from harness.formats import Statistics, Tagging
 from harness.formats.pair_sets import precision_recall_f1
 from harness.submission.labels import check_label, known_label
-from harness.submission.layout import Given, Layout, Row
+from harness.submission.layout import Given, Layout, Row, check_count
 from harness.submission.text import read_rows
 
 Sentence = tuple[int, tuple[str, ...]]  # line of its first tag, tags
@@ -44,11 +44,7 @@ class Tags(Layout[list[TaggingExample]]):
                     f"it has {len(example.tokens)}; give one tag per word and a blank line "
                     "between sentences"
                 )
-        if len(sentences) != len(gold):
-            raise InputError(
-                f"{file}: {len(sentences)} sentences, but {gold_file} has {len(gold)}; give all, "
-                "with one blank line between two"
-            )
+        check_count(file, len(sentences), gold_file, len(gold), "sentences")
         return Given([tags for _, tags in sentences])
 
     def size(self, gold: list[TaggingExample]) -> int:
