@@ -51,7 +51,7 @@ def _choosing_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 @data_options
 def command(
-    out: Path, to: Path, gold: Path | None, as_json: bool, data_folder: Path | None, bad_rows: str,
+    out: Path, to: Path, gold: Path | None, as_json: bool, data_folder: Path | None, hub: bool, bad_rows: str,
     catalog_folders: tuple[Path, ...], **wanted: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Write the predictions of a run to XTREME's layout: TASK/test-LANG.tsv or .json.
@@ -67,7 +67,7 @@ def command(
             check_free(folder)
     if data_folder is not None:
         check_folder(data_folder)
-    catalog = load_catalog(catalog_folders)
+    catalog = load_catalog(catalog_folders, hub=hub)
     choice = choose_records(out, catalog, {name: wanted[name] for name in FIELDS})
     context = DataContext(data_folder, bad_rows, catalog.language_iso3())
     submission = make_submission(choice, context, with_gold=gold is not None)
