@@ -51,8 +51,8 @@ def _choosing_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 @data_options
 def command(
-    out: Path, to: Path, gold: Path | None, as_json: bool, data_folder: Path | None, hub: bool, bad_rows: str,
-    catalog_folders: tuple[Path, ...], **wanted: tuple[str, ...],
+    out: Path, to: Path, gold: Path | None, as_json: bool, data_folder: Path | None, hub: bool,
+    bad_rows: str, catalog_folders: tuple[Path, ...], **wanted: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Write the predictions of a run to XTREME's layout: TASK/test-LANG.tsv or .json.
 
