@@ -4,6 +4,7 @@ from harness.bench.backbones import KnownBackbone, check_fit, inspect_backbone
 from harness.bench.data import SuiteData
 from harness.bench.estimate import estimate
 from harness.bench.evaluate import evaluate_model, find_backbone
+from harness.bench.layers import check_sweep, sweep_layers
 from harness.bench.local import LocalExecutor, Observer
 from harness.bench.plan import Cell, Plan, Selection
 from harness.bench.planning import make_plan, plan_source
@@ -31,6 +32,7 @@ __all__ = [
     "Store",
     "SuiteData",
     "check_fit",
+    "check_sweep",
     "check_target",
     "estimate",
     "evaluate_model",
@@ -40,5 +42,6 @@ __all__ = [
     "open_model",
     "plan_source",
     "record_path",
+    "sweep_layers",
     "verify_artifact",
 ]

@@ -14,9 +14,11 @@ from harness.data import (
     Example,
     Overlap,
     drop_overlap,
+    flag_overlap,
     load_split,
     make_dataset,
 )
+from harness.formats import get_format
 
 
 @dataclass(slots=True)
@@ -74,6 +76,26 @@ class SuiteData:
             )
         return self._cache[key]
 
+    def tuning(self, target: Target, language: str) -> Dataset:
+        """The dev set, in one language, of a target that is not trained.
+
+        Nothing is dropped from it, as an official protocol tunes on all of it; its counts say how
+        many of its rows are also scored in that language.
+        """
+        assert target.dev is not None, f"{target.name} has no dev set"
+        key = (f"{target.name}/dev", language)
+        if key not in self._cache:
+            name = f"{target.name}/dev"
+            whole = load_split(target.dev, language, target.labels, self.context, name)
+            self._cache[key] = flag_overlap(whole, Overlap((self.test(target, language),)))
+        return self._cache[key]
+
+    def tunings(self, target: Target) -> dict[str, Dataset]:
+        """The sets on which the target's predictions are tuned, by language; mostly none."""
+        if not get_format(target.format).tuned:
+            return {}
+        return {language: self.tuning(target, language) for language in target.languages}
+
     def tests(self, target: Target) -> dict[str, Dataset]:
         """The scored sets of all languages of a target."""
         return {language: self.test(target, language) for language in target.languages}
@@ -100,6 +122,16 @@ class SuiteData:
             whole = load_split(spec, language, tuple(labels), self.context, name)
             self._cache[key] = drop_overlap(whole, self.scored())
         return self._cache[key]
+
+
+def scored_sets(data: SuiteData, target: Target) -> dict[str, Dataset]:
+    """What a target is scored and tuned on, by the names that records have for them."""
+    sets = {"test": data.tests(target), "dev": data.tunings(target)}
+    return {
+        f"{target.name}/{split}/{code}": dataset
+        for split, found in sets.items()
+        for code, dataset in found.items()
+    }
 
 
 def data_summary(datasets: Mapping[str, Dataset]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 import harness
-from harness.bench.data import data_summary
+from harness.bench.data import data_summary, scored_sets
 from harness.bench.records import language_scores, seen_before
 from harness.bench.saved_model import PARTS, WHAT, SavedModel
 from harness.bench.scoring import Scorer, target_format, target_options
@@ -68,10 +68,10 @@ def evaluate_model(
 ) -> dict[str, Any]:
     """Score the model on targets that passed `check_target`, as a JSON document."""
     for target in targets:
-        scorer.data.tests(target)  # a wrong file is found before anything is computed
+        scored_sets(scorer.data, target)  # a wrong file is found before anything is computed
     scorer.settings.numerics.apply()
     base = load_backbone(backbone, scorer.settings.numerics.torch_device)
-    assembly = _load(model, base)
+    assembly = load_model(model, base)
     about = {
         "version": harness.__version__,
         "model": {
@@ -89,13 +89,13 @@ def evaluate_model(
         scored = scorer.score(assembly, goal, target, load_tokenizer(backbone.folder))
         scores = language_scores(
             target, task_format, scored.statistics, scored.floors,
-            _seen(model, target, scorer.data.catalog),
+            _seen(model, target, scorer.data.catalog), scored.tuned,
         )  # fmt: skip
         results.append(_result(target, task_format, scores, about, scorer))
     return {**about, "targets": results}
 
 
-def _load(model: SavedModel, base: Any) -> Assembly:
+def load_model(model: SavedModel, base: Any) -> Assembly:
     """The model on its backbone; the library would leave missing weights at random values."""
     try:
         assembly = load_assembly(base, model.folder)
@@ -141,9 +141,7 @@ def _result(
         "options": options,
     }  # fmt: skip
     low = low_resource_definition(suite.low_resource, suite.low_resource_languages)
-    data = data_summary(
-        {f"{target.name}/test/{code}": d for code, d in scorer.data.tests(target).items()}
-    )
+    data = data_summary(scored_sets(scorer.data, target))
     result = {
         "target": scored,
         "scores": scores,

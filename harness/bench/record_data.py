@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.bench.data import SuiteData, data_summary
+from harness.bench.data import SuiteData, data_summary, scored_sets
 from harness.bench.plan import Cell
 from harness.catalog import Target
 from harness.data import Dataset, Overlap, count_overlap
@@ -22,11 +22,11 @@ class RecordData:
     def block(self, cell: Cell) -> dict[str, Any]:
         """Fingerprints, counts of rows, overlap of each training with each scored language."""
         target = cell.target
-        tests = {f"{target.name}/test/{code}": d for code, d in self.data.tests(target).items()}
+        scored = scored_sets(self.data, target)
         trained = self._trained_on(cell)
         found = {name: self._overlap(name, dataset, target) for name, dataset in trained.items()}
         return {
-            **data_summary({**tests, **trained}),
+            **data_summary({**scored, **trained}),
             "overlap": {
                 code: {name: counts[code] for name, counts in found.items()}
                 for code in target.languages

@@ -18,7 +18,7 @@ from harness.bench.record_data import RecordData
 from harness.bench.scoring import target_format, target_options
 from harness.bench.steps import Settings
 from harness.bench.store import Store
-from harness.bench.work import FLOORS, PREDICTIONS, STATISTICS
+from harness.bench.work import FLOORS, PREDICTIONS, STATISTICS, TUNED
 from harness.canonical import file_digest, plain
 from harness.catalog import Suite, Target, Training
 from harness.errors import WorkError
@@ -130,6 +130,7 @@ class RecordMaker:
             load_file(folder / STATISTICS),
             load_file(folder / FLOORS),
             seen,
+            json.loads((folder / TUNED).read_bytes()) if task_format.tuned else {},
         )
 
     # --- the other blocks ---
@@ -230,8 +231,12 @@ def language_scores(
     statistics: Mapping[str, Statistics],
     floors: Mapping[str, Statistics],
     seen: Mapping[str, str],
+    tuned: Mapping[str, Mapping[str, float]],
 ) -> dict[str, Any]:
-    """The `scores` block: per language metrics, task score, floor, whether it beats the floor."""
+    """The `scores` block: per language metrics, task score, floor, whether it beats the floor.
+
+    Where a dev set decided something (a threshold), that too.
+    """
     scores = {}
     for language in target.languages:
         values, floor = statistics[language], floors[language]
@@ -250,6 +255,7 @@ def language_scores(
             seen=seen[language],
             floor=score(floor),
             margin=paired_bootstrap_margin(values, floor, score, aggregate_sums=score_sums),
+            tuned=tuned.get(language),
         )
     return scores
 

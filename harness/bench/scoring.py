@@ -12,7 +12,7 @@ from harness.bench.data import SuiteData
 from harness.bench.steps import Settings
 from harness.catalog import Target
 from harness.data import Dataset
-from harness.formats import EncodeOptions, Feature, Format, Statistics, get_format
+from harness.formats import EncodeOptions, Feature, Format, Logits, Statistics, get_format
 from harness.model import Assembly
 from harness.recipes import Goal
 from harness.train import Interrupted, predict
@@ -27,6 +27,7 @@ class ScoredTarget:
     rows: list[dict[str, Any]] = field(default_factory=list)
     statistics: dict[str, Statistics] = field(default_factory=dict)
     floors: dict[str, Statistics] = field(default_factory=dict)
+    tuned: dict[str, dict[str, float]] = field(default_factory=dict)  # what a dev set decided
     tokens: int = 0
 
 
@@ -44,32 +45,23 @@ class Scorer:
     ) -> ScoredTarget:
         """Predictions and statistics of a target in all its languages."""
         options = EncodeOptions(max_length=target.max_length, doc_stride=target.doc_stride)
-        encoded = {
-            language: goal.format.encode(
-                dataset.examples, tokenizer, goal.labels, options, training=False
-            )
-            for language, dataset in self.data.tests(target).items()
-        }
-        total = sum(len(features) for features in encoded.values())
+        tests, tunings = self.data.tests(target), self.data.tunings(target)
+        run = Pass(self, assembly, goal, options, tokenizer)
+        run.total = sum(map(len, (*tests.values(), *tunings.values())))
         result = ScoredTarget()
-        done = 0
-
-        def report(n: int, _: int) -> None:
-            self.on_progress(done + n, total, None)
-
-        for language, features in encoded.items():
-            dataset = self.data.test(target, language)
-            predictions = self._predictions(
-                assembly, goal, dataset, features, options, tokenizer.pad_token_id, report
-            )
-            done += len(features)
+        for language, dataset in tests.items():
+            form = goal.format
+            if language in tunings:
+                tuned = form.tune(*run.logits(tunings[language]))
+                form, result.tuned[language] = tuned.format, dict(tuned.values)
+            predictions = form.decode(*run.logits(dataset))
             result.rows.extend(
                 {"language": language, "id": example.id, "prediction": prediction}
                 for example, prediction in zip(dataset.examples, predictions, strict=True)
             )
-            result.statistics[language] = goal.format.statistics(predictions, dataset.examples)
-            result.floors[language] = goal.format.floor(dataset.examples, goal.labels)
-            result.tokens += sum(len(row) for feature in features for row in feature.rows)
+            result.statistics[language] = form.statistics(predictions, dataset.examples)
+            result.floors[language] = form.floor(dataset.examples, goal.labels)
+        result.tokens = run.tokens
         return result
 
     def dev_score(
@@ -113,7 +105,19 @@ class Scorer:
         pad_id: int,
         on_batch: Callable[[int, int], None] = lambda done, total: None,
     ) -> list[Any]:
-        logits = predict(
+        logits = self.logits(assembly, goal, features, pad_id, on_batch)
+        return goal.format.decode(logits, features, dataset.examples, goal.labels, options)
+
+    def logits(
+        self,
+        assembly: Assembly,
+        goal: Goal,
+        features: Sequence[Feature],
+        pad_id: int,
+        on_batch: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Sequence[Logits]:
+        """What the model says of each feature."""
+        return predict(
             assembly,
             goal.name,
             goal.format,
@@ -123,7 +127,38 @@ class Scorer:
             batch_tokens=self.settings.predict_tokens,
             on_batch=on_batch,
         )
-        return goal.format.decode(logits, features, dataset.examples, goal.labels, options)
+
+
+@dataclass(slots=True)
+class Pass:
+    """Data sets through one model, one at a time: corpora for mining fill the memory."""
+
+    scorer: Scorer
+    assembly: Assembly
+    goal: Goal
+    options: EncodeOptions
+    tokenizer: PreTrainedTokenizerFast
+    total: int = 0  # examples of all that will be passed
+    done: int = 0
+    tokens: int = 0
+
+    def logits(
+        self, dataset: Dataset
+    ) -> tuple[Sequence[Logits], Sequence[Feature], Sequence[Any], Sequence[str], EncodeOptions]:
+        """What a format's decode and tune take."""
+        goal, size = self.goal, len(dataset)
+        features = goal.format.encode(
+            dataset.examples, self.tokenizer, goal.labels, self.options, training=False
+        )
+        self.tokens += sum(len(row) for feature in features for row in feature.rows)
+
+        def report(n: int, of: int) -> None:
+            self.scorer.on_progress(self.done + size * n // of, self.total, None)
+
+        pad_id = self.tokenizer.pad_token_id
+        logits = self.scorer.logits(self.assembly, goal, features, pad_id, report)
+        self.done += size
+        return logits, features, dataset.examples, goal.labels, self.options
 
 
 def target_format(target: Target, depth: int) -> Format[Any]:

@@ -159,6 +159,7 @@ class StepMaker:
             "target": _task_identity(target),
             "lengths": [target.max_length, target.doc_stride],
             "options": self._options(backbone, target),
+            "tuned on": {code: d.fingerprint for code, d in self.data.tunings(target).items()},
             "fit": fit,
             "format": get_format(target.format).version,
             "data": {language: dataset.fingerprint for language, dataset in tests.items()},

@@ -50,6 +50,7 @@ from harness.train import Checkpointer, Progress, Stopwatch, Trainer, TrainTask,
 
 PREDICTIONS, STATISTICS = "predictions.jsonl", "statistics.safetensors"
 FLOORS, ABOUT = "floors.safetensors", "about.json"
+TUNED = "tuned.json"  # what a dev set decided, by language; only where something is tuned
 
 
 @dataclass(slots=True)
@@ -209,6 +210,8 @@ class Worker:
         )
         save_file(scored.statistics, folder / STATISTICS)
         save_file(scored.floors, folder / FLOORS)
+        if scored.tuned:
+            _write_json(folder / TUNED, scored.tuned)
         return {"predict_tokens": scored.tokens}
 
     # --- what they share ---

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 FileOf = Callable[[str, str], Path]
 _SOURCES_OF_KIND = {"direct": "none", "stack": "one", "fuse": "many", "full-ft": "none"}
 _WITH_LABELS = ("pair_classification", "tagging")
-_RETRIEVAL = "bitext_retrieval"
+_MINING = "bitext_mining"
+_RETRIEVAL = ("bitext_retrieval", _MINING)  # nothing is trained
 _MASKED_LM = "masked_lm"  # how backbones are pretrained: no head to transfer, no floor to beat
 _SPAN_QA = "span_qa"
 _HUB = "hub"
@@ -77,7 +78,7 @@ def _source(catalog: Catalog, source: Source, file: Path) -> Iterator[Problem]:
     if not source.name.endswith(f".{source.language}"):
         allowed = f"TASK.{source.language}, since the language is '{source.language}'"
         yield problem(file, "name", f"'{source.name}'", allowed, "correct one of them")
-    yield from _format(file, source.format, (_RETRIEVAL, _MASKED_LM))
+    yield from _format(file, source.format, (*_RETRIEVAL, _MASKED_LM))
     yield from _labels(file, source.format, source.labels)
     for key, split in (("train", source.train), ("dev", source.dev)):
         yield from _split(catalog, file, key, split, (source.language,), source.world)
@@ -92,15 +93,23 @@ def _target(catalog: Catalog, target: Target, file: Path) -> Iterator[Problem]:
     yield from unknown_language(file, "train_language", target.train_language, catalog.languages)
     yield from _format(file, target.format, (_MASKED_LM,))
     yield from _labels(file, target.format, target.labels)
-    if target.format == _RETRIEVAL and target.train is not None:
+    trained = target.format not in _RETRIEVAL
+    if not trained and target.train is not None:
         yield problem(file, "train", "a mapping", "nothing: retrieval is not trained", "remove it")
-    if target.format != _RETRIEVAL and target.train is None:
+    if trained and target.train is None:
         allowed = f"where the rows come from, for format '{target.format}'"
-        yield problem(file, "train", "nothing", allowed, "add train and dev")
-    trained = (("train", target.train), ("dev", target.dev))
-    for key, split in trained:
+        todo = "add it" if target.dev else "add train and dev"
+        yield problem(file, "train", "nothing", allowed, todo)
+    if target.format == _MINING and target.dev is None:
+        allowed = "where the rows come from that the threshold is tuned on, in each language"
+        yield problem(file, "dev", "nothing", allowed, "add it")
+    home = (target.train_language,)
+    for key, split, languages in (
+        ("train", target.train, home),
+        ("dev", target.dev, home if trained else target.languages),
+    ):
         if split is not None:
-            yield from _split(catalog, file, key, split, (target.train_language,), target.world)
+            yield from _split(catalog, file, key, split, languages, target.world)
     yield from _split(catalog, file, "test", target.test, target.languages, target.world)
     if target.hub is not None:
         yield from _hub(catalog, target, target.hub, file)
@@ -113,7 +122,7 @@ def _hub(catalog: Catalog, target: Target, hub: HubSplits, file: Path) -> Iterat
     home = (target.train_language,)
     for name, split, languages in (
         ("train", hub.train, home),
-        ("dev", hub.dev, home),
+        ("dev", hub.dev, target.languages if target.format in _RETRIEVAL else home),
         ("test", hub.test, target.languages),
     ):
         key = f"hub.{name}"

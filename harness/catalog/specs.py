@@ -164,7 +164,8 @@ class Target:
     """A task trained on English (or not at all) and scored in each of its languages.
 
     `settings` maps a setting's name to its hyper-parameters. Without `train` (retrieval) there is
-    no target training: they then serve recipes that train a composition on the sources' rows.
+    no target training: they then serve recipes that train a composition on the sources' rows, and
+    `dev` is read in each language (thresholds of mining are tuned on it).
     """
 
     name: str

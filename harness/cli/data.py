@@ -21,6 +21,7 @@ from harness.cli.common import (
     load_catalog,
     show_log,
 )
+from harness.cli.data_markdown import markdown
 from harness.data import (
     DataContext,
     Finding,
@@ -88,15 +89,23 @@ def ls(
 @hub_option
 @bad_rows_option
 @catalog_option
+@click.option(
+    "--markdown",
+    "as_markdown",
+    is_flag=True,
+    help="Print counts per target and language as Markdown tables.",
+)
 @_json
 def check(
     suites: tuple[str, ...], data_folder: Path | None, hub: bool, bad_rows: str,
-    catalog_folders: tuple[Path, ...], as_json: bool,
+    catalog_folders: tuple[Path, ...], as_markdown: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Read every split: rows, what befell them, fingerprints as in records.
 
     Without --suite everything that reads files. Exit code 2 if anything is missing or wrong.
     """
+    if as_json and as_markdown:
+        raise InputError("--json and --markdown: choose one of them")
     catalog = load_catalog(catalog_folders, hub=hub)
     chosen = owners(catalog, [catalog.suite(name) for name in suites])
     filed = [owner.name for owner in chosen if reads_files(owner)]
@@ -113,7 +122,7 @@ def check(
         document = {"data": data_folder and str(data_folder), "rows": rows, "missing": missing}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
-        click.echo(_table(rows))
+        click.echo(markdown(findings, catalog) if as_markdown else _table(rows))
         for entry in missing:
             how = entry["get"] or f"the catalog does not say; see {', '.join(entry['needed_by'])}"
             click.echo(f"missing: {entry['file']}\n  get it: {how}")

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 from tabulate import tabulate
 
-from harness.bench import (
-    Scorer,
-    Store,
-    check_fit,
-    check_target,
-    evaluate_model,
-    find_backbone,
-    inspect_backbone,
-    open_model,
-)
-from harness.cli.common import data_options, machine_options, make_bench, show_log
+from harness.bench import Scorer, evaluate_model
+from harness.cli.common import data_options, machine_options, show_log
+from harness.cli.model import prepare, show_progress
 from harness.errors import InputError
 from harness.results import write_json
 
@@ -72,25 +63,9 @@ def command(
     show_log()
     if out is not None and not out.absolute().parent.is_dir():
         raise InputError(f"--out: {out.parent} is not a folder; make it first")
-    model = open_model(folder)
-    named = options["backbone"]
-    options |= {"out": None, "only": (), "seeds": None, "store": options["store"] or model.store}
-    options["workers"] = 0  # it runs in this process
-    bench, _ = make_bench(suite, options)
-    chosen = [bench.catalog.target(name) for name in dict.fromkeys(targets)]
-    for target in chosen:
-        check_target(model, target)
-    if named is None and model.backbone not in bench.catalog.backbones:
-        raise InputError(
-            f"{folder}: its backbone '{model.backbone}' is not in the catalog; "
-            "name it with --backbone"
-        )
-    spec = bench.selection.backbone or bench.catalog.backbone(model.backbone)
-    backbone = find_backbone(model, spec, Store(bench.settings.store))
-    bench = bench.with_backbone(spec)
-    for target in chosen:
-        check_fit(inspect_backbone(spec, backbone), target, "", trained=False)
-    scorer = Scorer(bench.settings, bench.data, _show_progress)
+    model, chosen, backbone, bench = prepare(folder, targets, suite, options)
+    assert model is not None
+    scorer = Scorer(bench.settings, bench.data, show_progress)
     result = evaluate_model(model, chosen, backbone, scorer)
     if out is not None:
         write_json(out, result)
@@ -98,11 +73,6 @@ def command(
         click.echo(json.dumps(result, indent=2, ensure_ascii=False))
     else:
         click.echo("\n\n".join(_table(one) for one in result["targets"]))
-
-
-def _show_progress(done: int, total: int, _: float | None) -> None:
-    if sys.stderr.isatty():
-        click.echo(f"\r{done}/{total} inputs", err=True, nl=done >= total)
 
 
 def _table(result: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ COMMANDS: Mapping[str, str] = {
     "plan": "What a suite would run, what is done already, and what the rest costs.",
     "train": "Train one source adapter.",
     "evaluate": "Evaluate one trained model on targets.",
+    "layers": "Compare layers and poolings of a retrieval target on its dev set.",
     "score": "Official metrics of prediction files in XTREME's layout.",
     "export": "Write XTREME's submission layout from a run's results.",
     "validate": "Check records against their schema.",

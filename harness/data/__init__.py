@@ -6,6 +6,7 @@ from harness.data.examples import (
     BitextExample,
     ChoiceExample,
     Example,
+    MiningExample,
     PairExample,
     SpanExample,
     TaggingExample,
@@ -23,7 +24,7 @@ from harness.data.inventory import (
     splits,
 )
 from harness.data.load import READERS, DataContext, find_files, load_split, resolve_files
-from harness.data.overlap import RULES, Overlap, count_overlap, drop_overlap
+from harness.data.overlap import RULES, Overlap, count_overlap, drop_overlap, flag_overlap
 
 __all__ = [
     "READERS",
@@ -35,6 +36,7 @@ __all__ = [
     "Dataset",
     "Example",
     "Finding",
+    "MiningExample",
     "Overlap",
     "Owner",
     "PairExample",
@@ -49,6 +51,7 @@ __all__ = [
     "count_overlap",
     "drop_overlap",
     "find_files",
+    "flag_overlap",
     "hub_datasets",
     "load_split",
     "make_dataset",

@@ -70,6 +70,20 @@ class BitextExample(Example):
 
 
 @dataclass(frozen=True, slots=True)
+class MiningExample(Example):
+    """A sentence of one of two comparable corpora; `key` is its id in its files.
+
+    `side` is foreign (in `language`) or english. A foreign sentence has the keys of its
+    translations, mostly none; `partners` is None where the gold is withheld.
+    """
+
+    key: str
+    side: str
+    sentence: str
+    partners: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class TextExample(Example):
     """One or two running segments of text for masked-LM pretraining."""
 

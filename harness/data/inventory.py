@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from harness.catalog import Backbone, Catalog, Source, SplitSpec, Suite, Target
 from harness.data.dataset import Dataset, make_dataset
 from harness.data.load import DataContext, find_files, load_split
-from harness.data.overlap import Overlap, drop_overlap
+from harness.data.overlap import Overlap, drop_overlap, flag_overlap
 from harness.errors import InputError
 
 Owner = Source | Target | Backbone
@@ -25,6 +25,7 @@ class Split:
     labels: tuple[str, ...]
     parts: tuple[tuple[str, SplitSpec], ...]
     get: str  # how to get its files
+    whole: bool = False  # nothing is dropped from it: what an untrained target is tuned on
 
     def files(self, context: DataContext) -> Iterator[tuple[str, bool]]:
         """Each file (or pattern) that it reads, and whether it is there."""
@@ -87,10 +88,12 @@ def splits(owner: Owner) -> list[Split]:
         parts = tuple((code, text.split) for text in texts for code in text.languages)
         return [Split(owner.name, "texts", "*", (), parts, owner.get)]
     home = owner.language if isinstance(owner, Source) else owner.train_language
+    untrained = isinstance(owner, Target) and owner.train is None
     found = [
-        Split(owner.name, name, home, owner.labels, ((home, spec),), owner.get)
+        Split(owner.name, name, code, owner.labels, ((code, spec),), owner.get, untrained)
         for name, spec in (("train", owner.train), ("dev", owner.dev))
         if spec is not None
+        for code in (owner.languages if isinstance(owner, Target) and untrained else (home,))
     ]
     if isinstance(owner, Target):
         found += [
@@ -156,6 +159,8 @@ def _read(split: Split, context: DataContext) -> Finding:
 def _without(finding: Finding, scored: Overlap) -> Finding:
     if finding.dataset is None:
         return finding
+    if finding.split.whole:
+        return replace(finding, dataset=flag_overlap(finding.dataset, scored))
     try:
         return replace(finding, dataset=drop_overlap(finding.dataset, scored))
     except InputError as error:  # nothing would be left

@@ -15,6 +15,7 @@ from harness.data.dataset import Dataset, Reader, ReadReport, ReadRequest, make_
 from harness.data.examples import Example
 from harness.data.files import (
     read_choices,
+    read_comparable,
     read_conllu,
     read_delimited,
     read_jsonl,
@@ -29,6 +30,7 @@ from harness.errors import InputError, reading
 
 _PLAIN_READERS: Mapping[str, Reader] = {
     "choices": read_choices,
+    "comparable": read_comparable,
     "conllu": read_conllu,
     "delimited": read_delimited,
     "hub": read_hub,

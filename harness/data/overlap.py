@@ -21,6 +21,7 @@ from harness.data.examples import (
     BitextExample,
     ChoiceExample,
     Example,
+    MiningExample,
     PairExample,
     SpanExample,
     TaggingExample,
@@ -122,6 +123,20 @@ def drop_overlap(
     return make_dataset(train.name, train.language, kept, {**train.counts, **found})
 
 
+def flag_overlap(dataset: Dataset, scored: Overlap) -> Dataset:
+    """The same examples; the counts say how many of them are also scored (`overlap_<rule>`).
+
+    For what an official protocol fixes, such as the dev sets that thresholds are tuned on.
+    """
+    normal = _Normal()
+    found: Counter[str] = Counter({f"overlap_{rule}": 0 for rule in scored.rules})
+    for example in dataset.examples:
+        found.update(f"overlap_{rule}" for rule in scored.hits(example, normal))
+    return make_dataset(
+        dataset.name, dataset.language, dataset.examples, {**dataset.counts, **found}
+    )
+
+
 def count_overlap(
     train: Overlap | Sequence[Dataset], scored: Dataset, rules: Sequence[str] = RULES
 ) -> dict[str, int]:
@@ -218,6 +233,11 @@ def _choice(example: ChoiceExample) -> tuple[str, ...]:
 
 @_identity.register
 def _bitext(example: BitextExample) -> tuple[str, ...]:
+    return (example.sentence,)
+
+
+@_identity.register
+def _mining(example: MiningExample) -> tuple[str, ...]:
     return (example.sentence,)
 
 

@@ -14,13 +14,21 @@ from harness.formats.base import (
     Format,
     Logits,
     Statistics,
+    Tuned,
     split_logits,
 )
 from harness.formats.batching import collate
-from harness.formats.bitext_retrieval import BitextRetrieval, RetrievalOptions, proportional_layer
+from harness.formats.bitext_mining import BitextMining
+from harness.formats.bitext_retrieval import BitextRetrieval
 from harness.formats.masked_lm import MaskedLM, MaskingOptions, mask_tokens
 from harness.formats.multiple_choice import MultipleChoice
 from harness.formats.pair_classification import PairClassification
+from harness.formats.retrieval import (
+    POOLINGS,
+    RetrievalFormat,
+    RetrievalOptions,
+    proportional_layer,
+)
 from harness.formats.span_qa import SpanQA, SpanRules
 from harness.formats.tagging import Tagging
 
@@ -31,6 +39,7 @@ FORMATS: Mapping[str, Format[Any]] = MappingProxyType(
         SpanQA.name: SpanQA(),
         MultipleChoice.name: MultipleChoice(),
         BitextRetrieval.name: BitextRetrieval(),
+        BitextMining.name: BitextMining(),
         MaskedLM.name: MaskedLM(),
     }
 )
@@ -45,7 +54,9 @@ def get_format(name: str) -> Format[Any]:
 
 __all__ = [
     "FORMATS",
+    "POOLINGS",
     "Batch",
+    "BitextMining",
     "BitextRetrieval",
     "EncodeOptions",
     "Feature",
@@ -55,11 +66,13 @@ __all__ = [
     "MaskingOptions",
     "MultipleChoice",
     "PairClassification",
+    "RetrievalFormat",
     "RetrievalOptions",
     "SpanQA",
     "SpanRules",
     "Statistics",
     "Tagging",
+    "Tuned",
     "collate",
     "get_format",
     "mask_tokens",

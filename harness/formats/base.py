@@ -6,7 +6,7 @@ All of one format is in one module.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableSequence, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -67,6 +67,7 @@ class Format(ABC, Generic[E]):
         tuple[str, ...]
     ]  # the metrics that aggregate() gives; task_score() joins them
     trained: ClassVar[bool] = True  # False: there is no head and no target training (retrieval)
+    tuned: ClassVar[bool] = False  # True: tune() on the dev set of each language comes first
 
     def configured(self, options: Mapping[str, Any], depth: int) -> Format[E]:
         """This format under a target's `options`, for a backbone of `depth` layers.
@@ -106,6 +107,10 @@ class Format(ABC, Generic[E]):
         """What forward() gave, per feature as float32 arrays on the CPU, without padding."""
         return split_logits(logits, [self.unpadded(feature) for feature in batch.features])
 
+    def storage(self, count: int) -> MutableSequence[Logits]:
+        """Where predict() puts the logits of `count` features."""
+        return [{}] * count
+
     def signature(self) -> dict[str, str]:
         """What of this format can change a number: goes into the signature beside it."""
         return {}
@@ -128,6 +133,17 @@ class Format(ABC, Generic[E]):
         options: EncodeOptions,
     ) -> list[Any]:
         """Predictions, one per example; `logits[i]` are those of `features[i]`, without padding."""
+
+    def tune(
+        self,
+        logits: Sequence[Logits],
+        features: Sequence[Feature],
+        examples: Sequence[E],
+        labels: Sequence[str],
+        options: EncodeOptions,
+    ) -> Tuned[E]:
+        """Where `tuned`: this format with what is chosen on a dev set, before decode()."""
+        raise NotImplementedError(f"{self.name} is not tuned")
 
     @abstractmethod
     def statistics(self, predictions: Sequence[Any], examples: Sequence[E]) -> Statistics:
@@ -162,6 +178,15 @@ def check_names(task_format: str, options: Mapping[str, Any], known: Sequence[st
                 f"options: format '{task_format}' has no '{name}'; "
                 f"allowed: {', '.join(known) or 'none'}"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned(Generic[E]):
+    """A format with what was chosen on a dev set, those values, and its predictions there."""
+
+    format: Format[E]
+    values: Mapping[str, float]
+    predictions: Sequence[Any]
 
 
 def split_logits(logits: Mapping[str, torch.Tensor], lengths: Sequence[int | None]) -> list[Logits]:

@@ -24,9 +24,19 @@ _AVERAGES = ("all", "zero_shot", "train_language", "low_resource")
 
 
 def language_score(
-    *, metrics: Mapping[str, float], score: float, n: int, seen: str, floor: float, margin: Margin
+    *,
+    metrics: Mapping[str, float],
+    score: float,
+    n: int,
+    seen: str,
+    floor: float,
+    margin: Margin,
+    tuned: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
-    """The entry of one language in `scores`; all scores in percent."""
+    """The entry of one language in `scores`; all scores in percent.
+
+    `tuned` is what was chosen on a dev set of the language, and the scores there.
+    """
     return {
         "metrics": {name: _percent(value) for name, value in metrics.items()},
         "score": _percent(score),
@@ -40,6 +50,7 @@ def language_score(
             "confidence": margin.confidence,
             "method": margin.method,
         },
+        **({"tuned": dict(tuned)} if tuned is not None else {}),
     }
 
 

@@ -27,9 +27,9 @@ def predict(
     pad_id: int,
     batch_tokens: int,
     on_batch: Callable[[int, int], None] = lambda done, total: None,
-) -> list[Logits]:
+) -> Sequence[Logits]:
     """Logits of each feature, in order, without padding; batches shrink when memory runs out."""
-    logits: list[Logits | None] = [None] * len(features)
+    logits = task_format.storage(len(features))
     model = assembly.model.eval()
     pending = sorted_batches(features, batch_tokens)
     done = 0
@@ -50,7 +50,7 @@ def predict(
             logits[index] = value
         done += len(indices)
         on_batch(done, len(features))
-    return [value for value in logits if value is not None]
+    return logits
 
 
 def _smaller(chosen: Sequence[Feature], numerics: Numerics) -> int:

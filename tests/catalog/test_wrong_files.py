@@ -185,7 +185,7 @@ WRONG = [
         T,
         "format: pair_classification",
         "format: masked_lm",
-        ["format: got 'masked_lm'", "multiple_choice, bitext_retrieval;", "choose one"],
+        ["format: got 'masked_lm'", "bitext_retrieval, bitext_mining;", "choose one"],
     ),
     (S, "batch_size: 32", "warmup: 0", ["training: got neither", "exactly one"]),
     (

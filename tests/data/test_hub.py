@@ -207,6 +207,55 @@ def test_tatoeba(catalog: Catalog, mirror: Mirror) -> None:
     assert [(e.sentence, e.english) for e in found] == [("Salama!", "Hello!"), ("Ndiyo.", "Yes.")]
 
 
+def test_bucc_reads_whole_corpora_in_two_halves(catalog: Catalog, mirror: Mirror) -> None:
+    features = {"sentence1": List(STRING), "sentence2": List(STRING),
+                "gold": List(List(Value("int64")))}  # fmt: skip
+    rows = {
+        "sentence1": [["eins", "zwei", "drei", "vier"]],
+        "sentence2": [["two", "noise", "one", "hum", "three"]],
+        "gold": [[[2, 1], [1, 3], [3, 5]]],  # line numbers from 1
+    }
+    mirror("mteb/BUCC", "de-en", "test", features, rows)
+    target = catalog.target("bucc2018")
+    halves = [read(target, split, "de").examples for split in ("dev", "test")]
+    pairs = [
+        {
+            (one.sentence, two.sentence)
+            for one in half
+            for two in half
+            if one.side == "foreign" and two.key in one.partners
+        }
+        for half in halves
+    ]
+    assert pairs == [{("zwei", "two"), ("drei", "three")}, {("eins", "one")}]
+    # Distractors are there, each in one half alone.
+    kept = [example.sentence for half in halves for example in half]
+    assert sorted(kept) == sorted(rows["sentence1"][0] + rows["sentence2"][0])
+    assert {e.key for half in halves for e in half if e.sentence == "drei"} == {"de-000000003"}
+    assert target.split == "hub-half-of-test"
+
+
+@pytest.mark.parametrize(
+    ("gold", "rows", "message"),
+    [
+        ([[1, 3]], 1, r"gold pair \[1, 3\] is beyond the corpora"),
+        ([[0, 1]], 1, r"gold pair \[0, 1\] is beyond the corpora"),
+        ([[1, 1]], 2, "2 rows; expected one with both corpora"),
+    ],
+)
+def test_gold_pairs_of_other_corpora(
+    mirror: Mirror, gold: list[list[int]], rows: int, message: str
+) -> None:
+    features = {"sentence1": List(STRING), "sentence2": List(STRING),
+                "gold": List(List(Value("int64")))}  # fmt: skip
+    table = {"sentence1": [["a"]] * rows, "sentence2": [["b", "c"]] * rows, "gold": [gold] * rows}
+    mirror("some/set", "only", "test", features, table)
+    one = SplitSpec("hub", options={"id": "some/set", "revision": "0" * 40, "split": "test",
+                                    "layout": "mining"})  # fmt: skip
+    with pytest.raises(InputError, match=message):
+        load(one)
+
+
 def spec(**options: Any) -> SplitSpec:
     base = {"id": "some/set", "revision": "0" * 40, "split": "test", "layout": "pairs",
             "columns": {"premise": "a", "hypothesis": "b"}, "label_names": list(NLI)}  # fmt: skip
@@ -235,6 +284,7 @@ def test_a_revision_must_be_pinned(calls: Calls, revision: str | None) -> None:
         ({"config": "x", "folder": "y"}, "option 'folder' is 'y'; must be left out where config"),
         ({"config": "x.{name}"}, "text without {name}, or `names` must have the language"),
         ({"id_prefix": "x"}, "unknown option 'id_prefix'"),
+        ({"columns": {"premis": "a"}}, "option 'columns' is .*any of premise, hypothesis, label"),
     ],
 )
 def test_what_is_not_as_expected(mirror: Mirror, options: dict[str, Any], message: str) -> None:
@@ -286,3 +336,53 @@ def test_every_xtreme_target_is_on_the_hub_and_pinned(catalog: Catalog) -> None:
             assert piece.reader == "hub"
             moving = piece.options["revision"] == "refs/convert/parquet"
             assert moving == (piece.options["id"] == "facebook/mlqa")
+
+
+def plain(data: Dataset) -> list[tuple[Any, ...]]:
+    """What examples say, without their ids."""
+    return [
+        tuple(getattr(example, field) for field in example.__slots__) for example in data.examples
+    ]
+
+
+def test_real_rows_read_from_the_hub_are_those_of_the_files(
+    catalog: Catalog, mirror: Mirror, shared_data: Path
+) -> None:
+    """Real rows in the hub's columns give what the reader of their files gives."""
+    files = Catalog.load()
+    context = DataContext(shared_data, language_iso3=files.language_iso3())
+
+    def local(name: str, language: str) -> Dataset:
+        target = files.target(name)
+        return load_split(target.test, language, target.labels, context, name)
+
+    pairs = local("files-xnli", "ur").examples
+    features = {"premise": STRING, "hypothesis": STRING, "label": ClassLabel(names=list(NLI))}
+    mirror("facebook/xnli", "ur", "test", features, {
+        "premise": [e.premise for e in pairs], "hypothesis": [e.hypothesis for e in pairs],
+        "label": [NLI.index(e.label) for e in pairs],
+    })  # fmt: skip
+    assert plain(read(catalog.target("xnli"), "test", "ur")) == plain(local("files-xnli", "ur"))
+
+    tagged = local("files-panx", "yo").examples
+    features = {"tokens": List(STRING), "ner_tags": List(ClassLabel(names=list(NER)))}
+    mirror("google/xtreme", "PAN-X.yo", "test", features, {
+        "tokens": [list(e.tokens) for e in tagged],
+        "ner_tags": [[NER.index(tag) for tag in e.tags] for e in tagged],
+    })  # fmt: skip
+    assert plain(read(catalog.target("panx"), "test", "yo")) == plain(local("files-panx", "yo"))
+
+    asked = local("files-xquad", "zh")
+    mirror("google/xquad", "xquad.zh", "validation", XQUAD, questions(
+        *((e.id, e.context, e.question, [a.text for a in e.answers], [a.start for a in e.answers])
+          for e in asked.examples), title=False))  # fmt: skip
+    found = read(catalog.target("xquad"), "test", "zh")
+    assert [e.id for e in found.examples] == [e.id for e in asked.examples]
+    assert plain(found) == plain(asked)
+
+    bitext = local("files-tatoeba", "jv")
+    mirror("mteb/tatoeba-bitext-mining", "jav-eng", "test",
+           {"sentence1": STRING, "sentence2": STRING},
+           {"sentence1": [e.sentence for e in bitext.examples],
+            "sentence2": [e.english for e in bitext.examples]})  # fmt: skip
+    assert plain(read(catalog.target("tatoeba"), "test", "jv")) == plain(bitext)

@@ -185,7 +185,7 @@ def test_embeddings_are_pooled_hidden_states(
     assert max(f.length for f in features) == 20
     batch = collate(features, 1)
     with torch.no_grad():
-        embeddings = format_.forward(model, "", batch)["embedding"]
+        embeddings = format_.forward(model, "", batch)[format_.retrieval.key]
         states = [
             model.roberta(torch.tensor([f.rows[0]]), output_hidden_states=True).hidden_states
             for f in features
@@ -194,7 +194,11 @@ def test_embeddings_are_pooled_hidden_states(
     torch.testing.assert_close(embeddings, torch.stack(expected), atol=1e-4, rtol=1e-4)
     assert len(model.roberta.encoder.layer) == 3
     predictions = format_.decode(
-        format_.split({"embedding": embeddings}, batch), features, examples, (), EncodeOptions()
+        format_.split({format_.retrieval.key: embeddings}, batch),
+        features,
+        examples,
+        (),
+        EncodeOptions(),
     )
     assert all(isinstance(p, int) for p in predictions)
 

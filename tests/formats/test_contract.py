@@ -184,10 +184,15 @@ def test_registry() -> None:
         "span_qa",
         "multiple_choice",
         "bitext_retrieval",
+        "bitext_mining",
         "masked_lm",
     ]
     assert all(FORMATS[name].name == name for name in FORMATS)
-    assert [name for name in FORMATS if not FORMATS[name].trained] == ["bitext_retrieval"]
+    assert [name for name in FORMATS if not FORMATS[name].trained] == [
+        "bitext_retrieval",
+        "bitext_mining",
+    ]
+    assert [name for name in FORMATS if FORMATS[name].tuned] == ["bitext_mining"]
     with pytest.raises(InputError, match="'ner' is unknown; allowed: pair_classification, tagging"):
         get_format("ner")
 

@@ -212,7 +212,7 @@ def untrained_outputs(assembly: Assembly, layer: int) -> tuple[torch.Tensor, Any
     goal = Goal("", retrieval, ())
     batch = collate(encode(goal, examples_of("ret", "B1", 6, "test"), OPTIONS, training=False), 1)
     with torch.no_grad():
-        return retrieval.forward(assembly.model.eval(), "", batch)["embedding"], batch
+        return retrieval.forward(assembly.model.eval(), "", batch)[retrieval.retrieval.key], batch
 
 
 @pytest.mark.parametrize("layer", [0, 2, 3])

@@ -1,6 +1,7 @@
 """Readers of published files in their original layouts: one per layout, not one per data set."""
 
 from harness.data.files.choices import read_choices
+from harness.data.files.comparable import read_comparable
 from harness.data.files.conllu import read_conllu
 from harness.data.files.delimited import read_delimited
 from harness.data.files.jsonl import read_jsonl
@@ -11,6 +12,7 @@ from harness.data.files.text import text_examples, text_reader
 
 __all__ = [
     "read_choices",
+    "read_comparable",
     "read_conllu",
     "read_delimited",
     "read_jsonl",

@@ -12,6 +12,7 @@ from harness.data.examples import (
     BitextExample,
     ChoiceExample,
     Example,
+    MiningExample,
     PairExample,
     SpanExample,
     TaggingExample,
@@ -126,3 +127,8 @@ def _of_choice(example: ChoiceExample) -> list[Texts]:
 @text_segments.register
 def _of_bitext(example: BitextExample) -> list[Texts]:
     return [(example.sentence,), (example.english,)]
+
+
+@text_segments.register
+def _of_mining(example: MiningExample) -> list[Texts]:
+    return [(example.sentence,)]

@@ -125,7 +125,9 @@ def test_text_of_bitext_passes_options_on(read: Read) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"reader": "text"}, {"reader": "xml"}])
 def test_the_inner_reader_must_be_named(read: Read, options: dict[str, str]) -> None:
-    with pytest.raises(InputError, match=r"option 'reader' is .*must be one of choices, conllu"):
+    with pytest.raises(
+        InputError, match=r"option 'reader' is .*must be one of choices, comparable, conllu"
+    ):
         read(READERS["text"], "x", options=options)
 
 
@@ -134,3 +136,55 @@ def test_pieces_lose_white_space_only_and_are_short(text: str) -> None:
     found = pieces(text)
     assert "".join("".join(found).split()) == "".join(text.split())
     assert all(0 < len(piece) <= 400 and piece == piece.strip() for piece in found)
+
+
+SORTED = "".join(f"{letter}{number:02}\n" for letter in "abc" for number in range(20))
+FOREIGN = "".join(f"z{number}\n" for number in range(60))
+
+
+def test_a_sorted_english_side_is_not_taken_for_aligned(read: Read) -> None:
+    with pytest.raises(InputError, match=r"1\.txt: its lines are sorted, .*english: sorted"):
+        read(read_parallel, FOREIGN, SORTED)
+    examples, _ = read(read_parallel, FOREIGN, SORTED, options={"english": "aligned"})
+    assert len(examples) == 60
+    lines = SORTED.split("\n")[:-1]
+    swapped = "\n".join([lines[1], lines[0], *lines[2:]])
+    assert len(read(read_parallel, FOREIGN, swapped)[0]) == 60
+    assert len(read(read_parallel, "x\ny\n", "a\nb\n")[0]) == 2  # too few to tell
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (("x\ny\n", "a\nb\n"), "takes 4 files"),
+        (("x\ny\n", "a\nb\n", "y\nx\n", "b\na\n"), r"0\.txt, line 1: not what .*2\.txt has there"),
+        (("x\ny\n", "a\nb\n", "x\ny\nz\n", "b\na\nc\n"), r"0\.txt, line 3: not what"),
+        (("x\ny\n", "a\nb\n", "x\ny\n", "b\nc\n"), r"1\.txt: not the sorted lines of .*3\.txt"),
+    ],
+)
+def test_shuffled_bitext_needs_its_own_gold(
+    read: Read, files: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        read(read_parallel, *files, options={"english": "sorted"})
+
+
+@pytest.mark.parametrize(
+    ("iso3", "code"), [("afr", "af"), ("jpn", "ja"), ("swh", "sw"), ("tam", "ta")]
+)
+def test_real_shuffled_tatoeba_is_the_aligned_one(
+    read: Read, shared_data: Path, iso3: str, code: str
+) -> None:
+    gold = [shared_data / "tatoeba" / "v1" / f"tatoeba.{iso3}-eng.{side}" for side in (iso3, "eng")]
+    shuffled = [
+        shared_data / "tatoeba" / "xtreme-shuffled" / f"{code}-en.{s}" for s in (code, "en")
+    ]
+    with pytest.raises(InputError, match="its lines are sorted"):
+        read(read_parallel, *shuffled)
+    examples, _ = read(read_parallel, *shuffled, *gold, options={"english": "sorted"})
+    assert examples == read(read_parallel, *gold)[0]
+    # XTREME's label of the i-th line of its English file is a line of its foreign file.
+    foreign, english = (f.read_text("utf-8").split("\n")[:-1] for f in shuffled)
+    order = sorted(range(len(examples)), key=lambda i: examples[i].english.strip())
+    assert [examples[i].english.strip() for i in order] == english
+    assert [e.sentence for e in examples] == foreign

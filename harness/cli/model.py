@@ -1,0 +1,64 @@
+"""What commands that score one model share: finding its backbone, and checking the targets."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.bench import (
+    Bench,
+    SavedModel,
+    Store,
+    check_fit,
+    check_target,
+    find_backbone,
+    inspect_backbone,
+    open_model,
+)
+from harness.catalog import Target
+from harness.cli.common import make_bench
+from harness.errors import InputError
+from harness.model import BackboneFiles
+
+
+def prepare(
+    folder: Path | None, targets: tuple[str, ...], suite: str, options: dict[str, Any]
+) -> tuple[SavedModel | None, list[Target], BackboneFiles, Bench]:
+    """The model in a folder (None: the bare backbone), its backbone, and targets that fit both."""
+    model = None if folder is None else open_model(folder)
+    named = options["backbone"]
+    store = options["store"] or (model and model.store)
+    options |= {"out": None, "only": (), "seeds": None, "store": store}
+    options["workers"] = 0  # it runs in this process
+    bench, _ = make_bench(suite, options)
+    chosen = [bench.catalog.target(name) for name in dict.fromkeys(targets)]
+    name = bench.suite.backbones[0]
+    if model is not None:
+        for target in chosen:
+            check_target(model, target)
+        name = model.backbone
+        if named is None and name not in bench.catalog.backbones:
+            raise InputError(
+                f"{folder}: its backbone '{name}' is not in the catalog; name it with --backbone"
+            )
+    spec = bench.selection.backbone or bench.catalog.backbone(name)
+    files = None if model is None else find_backbone(model, spec, Store(bench.settings.store))
+    known = inspect_backbone(spec, files)
+    bench = bench.with_backbone(spec)
+    for target in chosen:
+        check_fit(known, target, "", trained=False)
+    if known.files is None:
+        raise InputError(
+            f"backbone '{spec.name}' is pretrained by its suite; name the folder where that put "
+            "it, STORE/backbone/KEY, with --backbone"
+        )
+    return model, chosen, known.files, bench
+
+
+def show_progress(done: int, total: int, _: float | None) -> None:
+    """A counter on a terminal."""
+    if sys.stderr.isatty():
+        click.echo(f"\r{done}/{total} examples", err=True, nl=done >= total)
