@@ -248,7 +248,7 @@ def test_a_trained_model_can_be_swept_and_mines(
         (["--target", "world-ret", "--pooling", "max"], "--pooling: 'max'; write one or more"),
         (
             ["--target", "files-bucc", "--suite", "files"],
-            "reads files: give their folder with --data",
+            "give their folder with --data DIR",
         ),
     ],
 )

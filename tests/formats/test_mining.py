@@ -288,3 +288,16 @@ def _mined(
     return list(
         zip(pairs.foreign.tolist(), pairs.english.tolist(), pairs.score.tolist(), strict=True)
     )
+
+
+def test_mining_makes_nothing_of_the_size_of_its_products() -> None:
+    import tracemalloc
+
+    random = np.random.default_rng(0)
+    x, y = (random.random((6000, 64), np.float32) for _ in range(2))
+    tracemalloc.start()
+    mine(x, y)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    products, block = 6000 * 6000 * 4, 2048 * 1024 * 4
+    assert block < peak < 5 * block < products / 3
