@@ -15,6 +15,8 @@ COMMANDS: Mapping[str, str] = {
     "train": "Train one source adapter.",
     "evaluate": "Evaluate one trained model on targets.",
     "layers": "Compare layers and poolings of a retrieval target on its dev set.",
+    "score": "Official metrics of prediction files in XTREME's layout.",
+    "export": "Write XTREME's submission layout from a run's results.",
     "validate": "Check records against their schema.",
     "data": "List or check the data that is here (ls, check).",
     "doctor": "Is this machine ready?",
