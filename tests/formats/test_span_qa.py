@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from harness.data.examples import Answer, SpanExample
 from harness.errors import InputError
 from harness.formats import EncodeOptions, SpanQA, SpanRules
-from harness.formats.span_qa import normalise
+from harness.formats.span_qa import NORMALISATIONS, SPANS, normalise
+from harness.resources import resource_dir
 
 V1, V2 = ("answerable",), ("answerable", "unanswerable")
 QA = SpanQA()
@@ -109,12 +111,10 @@ def test_windows_cover_the_context(tokenizer: Any) -> None:
     assert targets[0] != (0, 0)
 
 
-def _brute_force(
-    start: Any, end: Any, feature: Any, rules: SpanRules
-) -> tuple[float, tuple[int, int]]:
+def _brute_force(start: Any, end: Any, feature: Any, rules: SpanRules) -> tuple[float, str]:
     window = feature.extra
     best: tuple[float, int, int] = (-np.inf, 0, 0)
-    n = len(window.starts)
+    n = len(window.may_start)
     begin, finish = start[window.first : window.first + n], end[window.first : window.first + n]
     firsts = sorted(np.flatnonzero(window.may_start), key=lambda i: (-begin[i], i))
     lasts = sorted(np.flatnonzero(window.may_end), key=lambda i: (-finish[i], i))
@@ -123,7 +123,9 @@ def _brute_force(
             score = float(begin[i]) + float(finish[j])
             if i <= j < i + rules.max_answer and score > best[0]:
                 best = (score, i, j)
-    return best[0], (int(window.starts[best[1]]), int(window.ends[best[2]]))
+    characters = window.context
+    begin_at = characters.starts[window.start + best[1]]
+    return best[0], characters.text[begin_at : characters.ends[window.start + best[2]]]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -153,8 +155,8 @@ def test_decode_equals_a_plain_search(tokenizer: Any, seed: int) -> None:
             for s, f in zip(logits, features, strict=True)
             if f.example == index
         )
-        score, (a, b) = max(found, key=lambda x: x[0])
-        expected.append(("" if null > score else context[a:b], context[a:b]))
+        score, text = max(found, key=lambda x: x[0])
+        expected.append(("" if null > score else text, text))
     v2 = qa.decode(logits, features, examples, V2, options)
     assert v2 == [e[0] for e in expected]
     assert "" in v2
@@ -194,6 +196,7 @@ def test_odd_inputs(tokenizer: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"spans": "words"}, "spans: got 'words'; allowed: offsets, whitespace"),
         ({"normalisation": "bert"}, "normalisation: got 'bert'; allowed: squad, mlqa"),
         ({"max_answer": 0}, "max_answer: got 0; allowed: a whole number from 1"),
         ({"n_best": 2.5}, r"n_best: got 2\.5"),
@@ -214,11 +217,30 @@ def test_options_are_in_the_signature() -> None:
         "max_answer": "30",
         "n_best": "20",
     }
-    changed = {"normalisation": "mlqa", "max_query": 9, "max_answer": 8, "n_best": 7}
-    assert QA.configured(changed, 3).signature() == {
-        "spans": "offsets",
-        **{name: str(value) for name, value in changed.items()},
+    changed = {
+        "normalisation": "mlqa",
+        "spans": "whitespace",
+        "max_query": 9,
+        "max_answer": 8,
+        "n_best": 7,
     }
+    signature = QA.configured(changed, 3).signature()
+    assert signature == {name: str(value) for name, value in changed.items()}
+
+
+def test_the_schema_knows_the_same_options() -> None:
+    """What YAML may say is what the format takes, with MLQA's languages where it scores by them."""
+    schema = json.loads((resource_dir("schemas") / "target.schema.json").read_text())
+    known = schema["$defs"]["span_qa_options"]["properties"]
+    assert list(known) == [field.name for field in fields(SpanRules)]
+    assert known["normalisation"]["enum"] == list(NORMALISATIONS)
+    assert known["spans"]["enum"] == list(SPANS)
+    for name, value in asdict(SpanRules()).items():
+        assert f"Default: {value}." in known[name]["description"]
+    languages = schema["allOf"][-1]["then"]["properties"]["languages"]["items"]["enum"]
+    for code in languages:
+        assert normalise("x", code, "mlqa") == ["x"]
+    assert languages == ["ar", "de", "en", "es", "hi", "vi", "zh"]
 
 
 @pytest.mark.parametrize(
