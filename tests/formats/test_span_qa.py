@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import string
+import unicodedata
 from dataclasses import asdict, fields, replace
 from typing import Any
 
@@ -312,3 +315,153 @@ def test_aggregate_of_parts_is_aggregate_of_all(rows: list[tuple[float, float]])
     parts = np.concatenate([statistics[:1], statistics[1:]])
     assert QA.aggregate(parts) == whole
     assert QA.task_score(whole) == pytest.approx((whole["exact_match"] + whole["f1"]) / 2)
+
+
+# --- properties of both normalisations ---
+
+_PLAIN = re.compile(r"\b(a|an|the)\b")
+_ARTICLES = {
+    "es": ["un", "una", "unos", "unas", "el", "la", "los", "las"],
+    "vi": ["của", "là", "cái", "chiếc", "những"],
+    "de": [
+        "ein",
+        "eine",
+        "einen",
+        "einem",
+        "eines",
+        "einer",
+        "der",
+        "die",
+        "das",
+        "den",
+        "dem",
+        "des",
+    ],
+    "en": ["a", "an", "the"],
+}
+PIECES = [
+    "the",
+    "Cat",
+    "los",
+    "la",
+    "ein",
+    "DES",
+    "của",
+    "những",
+    "ال",
+    "البيت",
+    "والبيت",
+    "是",
+    "一个",
+    "房子",
+    "fox.",
+    "»die«",
+    "¿qué?",
+    "एक",
+    "घर।",
+    "2½",
+    "a-b",
+    "!",
+    "，《x》",
+    "\u3000",
+    "İ",
+    "ß",
+    "the_cat",
+    "$5",
+    "^",
+]
+
+
+def _naive_tokens(text: str, language: str, rules: str) -> list[str]:
+    """The rules of the official scripts, step by step and character by character."""
+    text = text.lower()
+    if rules == "squad":
+        kept = "".join(c for c in text if c not in string.punctuation)
+        return _PLAIN.sub(" ", kept).split()
+    text = "".join(
+        c for c in text if c not in string.punctuation and unicodedata.category(c)[0] != "P"
+    )
+    if language == "ar":
+        text = text.replace("ال", " ")  # all that the published pattern can match
+    if language in _ARTICLES:
+        words = re.split(r"(\W+)", text)
+        text = "".join(" " if word in _ARTICLES[language] else word for word in words)
+    if language != "zh":
+        return text.split()
+    tokens = [""]
+    for c in text:
+        tokens += [c, ""] if "\u4e00" <= c <= "\u9fa5" else []
+        tokens[-1] += "" if "\u4e00" <= c <= "\u9fa5" else c
+    return [word for token in tokens for word in token.split()]
+
+
+def _naive_scores(prediction: str, golds: list[str], language: str, rules: str) -> list[float]:
+    exact, f1 = 0.0, 0.0
+    given_tokens = _naive_tokens(prediction, language, rules)
+    for gold in golds:
+        tokens = _naive_tokens(gold, language, rules)
+        exact = max(exact, float(" ".join(given_tokens) == " ".join(tokens)))
+        left, common = list(tokens), 0
+        for token in given_tokens:
+            if token in left:
+                left.remove(token)
+                common += 1
+        if common:
+            precision, recall = common / len(given_tokens), common / len(tokens)
+            f1 = max(f1, 2 * precision * recall / (precision + recall))
+    return [exact, f1]
+
+
+def _texts() -> st.SearchStrategy[str]:
+    return st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map(" ".join)
+
+
+_CASES = st.lists(
+    st.tuples(_texts(), st.lists(_texts(), min_size=1, max_size=3)), min_size=1, max_size=6
+)
+_RULES = st.sampled_from(
+    [
+        ("squad", "en"),
+        ("squad", "zh"),
+        *(("mlqa", code) for code in ["ar", "de", "en", "es", "hi", "vi", "zh"]),
+    ]
+)
+
+
+def _gold_examples(cases: Any, language: str) -> list[SpanExample]:
+    return [
+        SpanExample(str(i), language, None, "q", "", tuple(Answer(g, 0) for g in golds), True)
+        for i, (_, golds) in enumerate(cases)
+    ]
+
+
+@given(cases=_CASES, rules=_RULES, order=st.randoms(use_true_random=False))
+def test_scores_equal_a_naive_scorer(cases: Any, rules: tuple[str, str], order: Any) -> None:
+    """Aggregated statistics are the direct computation, in any order of the examples."""
+    name, language = rules
+    qa, examples = SpanQA(SpanRules(name)), _gold_examples(cases, language)
+    statistics = qa.statistics([prediction for prediction, _ in cases], examples)
+    expected = [_naive_scores(prediction, golds, language, name) for prediction, golds in cases]
+    np.testing.assert_allclose(statistics, expected, atol=1e-12)
+    assert ((statistics >= 0) & (statistics <= 1)).all()
+    assert (statistics[:, 0] <= statistics[:, 1] + (statistics[:, 1] == 0)).all()
+    scores = qa.aggregate(statistics)
+    for metric, column in zip(qa.metrics, np.array(expected).T, strict=True):
+        assert scores[metric] == pytest.approx(100 * sum(column) / len(cases), abs=1e-9)
+    places = list(range(len(cases)))
+    order.shuffle(places)
+    shuffled = qa.statistics([cases[i][0] for i in places], [examples[i] for i in places])
+    assert qa.aggregate(shuffled) == pytest.approx(scores, abs=1e-9)
+
+
+@given(cases=_CASES, rules=_RULES, pick=st.integers(0, 2))
+def test_a_perfect_prediction_scores_100(cases: Any, rules: tuple[str, str], pick: int) -> None:
+    """Whichever gold answer it gives; F1 is 0 only where nothing is left of the answer."""
+    name, language = rules
+    qa, examples = SpanQA(SpanRules(name)), _gold_examples(cases, language)
+    predictions = [golds[pick % len(golds)] for _, golds in cases]
+    statistics = qa.statistics(predictions, examples)
+    assert statistics[:, 0].tolist() == [1.0] * len(cases)
+    something = [bool(_naive_tokens(text, language, name)) for text in predictions]
+    assert (statistics[:, 1] == 1.0).tolist() >= something
+    assert all(f1 == 1.0 for f1, some in zip(statistics[:, 1], something, strict=True) if some)
