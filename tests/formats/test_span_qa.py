@@ -323,53 +323,15 @@ _PLAIN = re.compile(r"\b(a|an|the)\b")
 _ARTICLES = {
     "es": ["un", "una", "unos", "unas", "el", "la", "los", "las"],
     "vi": ["của", "là", "cái", "chiếc", "những"],
-    "de": [
-        "ein",
-        "eine",
-        "einen",
-        "einem",
-        "eines",
-        "einer",
-        "der",
-        "die",
-        "das",
-        "den",
-        "dem",
-        "des",
-    ],
+    "de": [f"ein{end}" for end in ("", "e", "en", "em", "es", "er")]
+    + ["der", "die", "das", "den", "dem", "des"],
     "en": ["a", "an", "the"],
 }
-PIECES = [
-    "the",
-    "Cat",
-    "los",
-    "la",
-    "ein",
-    "DES",
-    "của",
-    "những",
-    "ال",
-    "البيت",
-    "والبيت",
-    "是",
-    "一个",
-    "房子",
-    "fox.",
-    "»die«",
-    "¿qué?",
-    "एक",
-    "घर।",
-    "2½",
-    "a-b",
-    "!",
-    "，《x》",
-    "\u3000",
-    "İ",
-    "ß",
-    "the_cat",
-    "$5",
-    "^",
-]
+PIECES = (
+    "the", "Cat", "los", "la", "ein", "DES", "của", "những", "ال", "البيت", "والبيت", "是", "一个",
+    "房子", "fox.", "»die«", "¿qué?", "एक", "घर।", "2½", "a-b", "!", "，《x》", "\u3000", "İ", "ß",
+    "the_cat", "$5", "^",
+)  # fmt: skip
 
 
 def _naive_tokens(text: str, language: str, rules: str) -> list[str]:
@@ -419,12 +381,9 @@ def _texts() -> st.SearchStrategy[str]:
 _CASES = st.lists(
     st.tuples(_texts(), st.lists(_texts(), min_size=1, max_size=3)), min_size=1, max_size=6
 )
+_LANGUAGES = ("ar", "de", "en", "es", "hi", "vi", "zh")
 _RULES = st.sampled_from(
-    [
-        ("squad", "en"),
-        ("squad", "zh"),
-        *(("mlqa", code) for code in ["ar", "de", "en", "es", "hi", "vi", "zh"]),
-    ]
+    [("squad", "en"), ("squad", "zh"), *(("mlqa", code) for code in _LANGUAGES)]
 )
 
 
@@ -463,5 +422,4 @@ def test_a_perfect_prediction_scores_100(cases: Any, rules: tuple[str, str], pic
     statistics = qa.statistics(predictions, examples)
     assert statistics[:, 0].tolist() == [1.0] * len(cases)
     something = [bool(_naive_tokens(text, language, name)) for text in predictions]
-    assert (statistics[:, 1] == 1.0).tolist() >= something
     assert all(f1 == 1.0 for f1, some in zip(statistics[:, 1], something, strict=True) if some)
