@@ -14,7 +14,7 @@ from harness.bench.planning import make_plan
 from harness.bench.records import RecordMaker
 from harness.bench.steps import Settings
 from harness.catalog import Backbone, Catalog, Suite
-from harness.data import DataContext
+from harness.data import DataContext, owners, reads_files
 from harness.errors import InputError, WorkError
 
 
@@ -32,9 +32,12 @@ class Bench:
 
     def __post_init__(self) -> None:
         if self.suite.needs_data and self.settings.data is None:
-            raise InputError(
-                f"suite '{self.suite.name}' reads files: give their folder with --data DIR"
-            )
+            found = [one.name for one in owners(self.catalog, [self.suite]) if reads_files(one)]
+            if found:
+                raise InputError(
+                    f"suite '{self.suite.name}' reads files ({', '.join(found[:3])}"
+                    f"{', ...' if len(found) > 3 else ''}): give their folder with --data DIR"
+                )
 
     @property
     def backbones(self) -> list[Backbone]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,6 +63,10 @@ class Catalog:
         repeat across folders. InputError holds one line per problem.
         """
         return _load([default_directory()] if directories is None else list(directories))
+
+    def on_hub(self) -> Catalog:
+        """The same catalog, its targets read from the hub where their YAML says how."""
+        return replace(self, targets={name: one.on_hub() for name, one in self.targets.items()})
 
     def backbone(self, name: str) -> Backbone:
         """The backbone of that name; like all getters, InputError lists the names that exist."""

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 from harness.catalog.check import known_formats
 from harness.catalog.languages import TEMPLATE_FIELDS, template_fields
 from harness.catalog.problems import Problem, names, problem, unknown, unknown_language
-from harness.catalog.specs import Backbone, Recipe, Source, SplitSpec, Target, Training
+from harness.catalog.specs import (
+    Backbone,
+    HubSplits,
+    Recipe,
+    Source,
+    SplitSpec,
+    Target,
+    Training,
+)
 from harness.catalog.suite_check import check_suite
 
 if TYPE_CHECKING:
@@ -21,6 +29,7 @@ _WITH_LABELS = ("pair_classification", "tagging")
 _RETRIEVAL = "bitext_retrieval"
 _MASKED_LM = "masked_lm"  # how backbones are pretrained: no head to transfer, no floor to beat
 _SPAN_QA = "span_qa"
+_HUB = "hub"
 _SPAN_LABELS = ((), ("answerable",), ("answerable", "unanswerable"))
 
 
@@ -93,8 +102,31 @@ def _target(catalog: Catalog, target: Target, file: Path) -> Iterator[Problem]:
         if split is not None:
             yield from _split(catalog, file, key, split, (target.train_language,), target.world)
     yield from _split(catalog, file, "test", target.test, target.languages, target.world)
+    if target.hub is not None:
+        yield from _hub(catalog, target, target.hub, file)
     for name, training in target.settings.items():
         yield from _training(file, f"settings.{name}", training)
+
+
+def _hub(catalog: Catalog, target: Target, hub: HubSplits, file: Path) -> Iterator[Problem]:
+    own = {"train": target.train, "dev": target.dev}
+    home = (target.train_language,)
+    for name, split, languages in (
+        ("train", hub.train, home),
+        ("dev", hub.dev, home),
+        ("test", hub.test, target.languages),
+    ):
+        key = f"hub.{name}"
+        if split is None:
+            if own.get(name) is not None:
+                allowed = f"where the hub has it, since the target has `{name}`"
+                yield problem(file, key, "nothing", allowed, "add it")
+            continue
+        yield from _split(catalog, file, key, split, languages, target.world)
+        pieces = (piece for language in languages for piece in split.pieces(language))
+        for reader in dict.fromkeys(piece.reader for piece in pieces):
+            if reader != _HUB:
+                yield problem(file, f"{key}.reader", f"'{reader}'", f"'{_HUB}'", "correct it")
 
 
 def _recipe(recipe: Recipe, file: Path) -> Iterator[Problem]:

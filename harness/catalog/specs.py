@@ -150,6 +150,16 @@ class SourceSet:
 
 
 @dataclass(frozen=True, slots=True)
+class HubSplits:
+    """Where the hub has a target's splits (reader `hub`), under a split name of its own."""
+
+    split: str
+    test: SplitSpec
+    train: SplitSpec | None = None
+    dev: SplitSpec | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """A task trained on English (or not at all) and scored in each of its languages.
 
@@ -173,9 +183,19 @@ class Target:
     get: str = ""  # how to get its files, in words
     citation: str = ""
     world: bool = False
+    hub: HubSplits | None = None
+    group: str = ""  # XTREME's: classification | tagging | qa | retrieval; "": no part of XTREME
+    submission: str = ""  # the XTREME task in whose layout its predictions are exported
     options: Mapping[str, Any] = field(default_factory=dict)  # of its format, see there
     max_length: int = 128
     doc_stride: int = 128
+
+    def on_hub(self) -> Target:
+        """The same target with its rows from the hub; itself where its YAML has no `hub`."""
+        if self.hub is None:
+            return self
+        here = self.hub
+        return replace(self, train=here.train, dev=here.dev, test=here.test, split=here.split)
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,12 @@ catalog_option = click.option(
     type=click.Path(path_type=Path),
     help="A folder laid out like adapters_cfg/ with more (or other) YAML.",
 )
-data_options = _all_of(data_option, bad_rows_option, catalog_option)
+hub_option = click.option(
+    "--hub",
+    is_flag=True,
+    help="Read the targets that the catalog knows on the hub from there, instead of from files.",
+)
+data_options = _all_of(data_option, hub_option, bad_rows_option, catalog_option)
 
 # Which part of a suite to run, and where results go.
 backbone_option = click.option("--backbone", help="Catalog name, local folder, or hub id@revision.")
@@ -134,9 +139,10 @@ suite_options = _all_of(
 )
 
 
-def load_catalog(folders: tuple[Path, ...]) -> Catalog:
-    """The shipped catalog with the user's folders on top."""
-    return Catalog.load([default_directory(), *folders])
+def load_catalog(folders: tuple[Path, ...], *, hub: bool) -> Catalog:
+    """The shipped catalog with the user's folders on top; `hub`: targets read from the hub."""
+    catalog = Catalog.load([default_directory(), *folders])
+    return catalog.on_hub() if hub else catalog
 
 
 def make_settings(options: dict[str, Any], store: Path) -> tuple[Settings, int]:
@@ -180,7 +186,7 @@ def check_folder(data: Path) -> None:
 
 def make_bench(suite_name: str, options: dict[str, Any]) -> tuple[Bench, int]:
     """A bench and its number of workers from a command's options."""
-    catalog = load_catalog(options["catalog_folders"])
+    catalog = load_catalog(options["catalog_folders"], hub=options["hub"])
     suite = catalog.suite(suite_name)
     out = options["out"] or Path("results") / suite_name
     settings, workers = make_settings(options, options["store"] or out / "store")

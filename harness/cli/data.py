@@ -17,10 +17,21 @@ from harness.cli.common import (
     catalog_option,
     check_folder,
     data_option,
+    hub_option,
     load_catalog,
     show_log,
 )
-from harness.data import DataContext, Finding, Owner, Split, check_splits, owners, splits
+from harness.data import (
+    DataContext,
+    Finding,
+    Owner,
+    Split,
+    check_splits,
+    hub_datasets,
+    owners,
+    reads_files,
+    splits,
+)
 from harness.errors import InputError
 
 _suite = click.option("--suite", "suites", multiple=True, metavar="NAME",
@@ -43,14 +54,15 @@ def command() -> None:
 @command.command()
 @_suite
 @data_option
+@hub_option
 @catalog_option
 @_json
 def ls(
-    suites: tuple[str, ...], data_folder: Path | None, catalog_folders: tuple[Path, ...],
-    as_json: bool,
+    suites: tuple[str, ...], data_folder: Path | None, hub: bool,
+    catalog_folders: tuple[Path, ...], as_json: bool,
 ) -> None:  # fmt: skip
     """List sources, targets and backbones with their data, and which of their files are there."""
-    catalog = load_catalog(catalog_folders)
+    catalog = load_catalog(catalog_folders, hub=hub)
     context = _context(catalog, data_folder, "refuse")
     chosen = owners(catalog, [catalog.suite(name) for name in suites])
     if not suites:
@@ -63,7 +75,7 @@ def ls(
     click.echo(
         tabulate(
             [[r["kind"], r["name"], r["format"], _languages(r["languages"]), r["split"],
-              _presence(r["files"], data_folder), r["licence"]] for r in rows],
+              _presence(r, data_folder), r["licence"]] for r in rows],
             headers=["kind", "name", "format", "languages", "split", "files", "licence"],
             maxcolwidths=[None] * 6 + [40],
         )
@@ -73,21 +85,23 @@ def ls(
 @command.command()
 @_suite
 @data_option
+@hub_option
 @bad_rows_option
 @catalog_option
 @_json
 def check(
-    suites: tuple[str, ...], data_folder: Path | None, bad_rows: str,
+    suites: tuple[str, ...], data_folder: Path | None, hub: bool, bad_rows: str,
     catalog_folders: tuple[Path, ...], as_json: bool,
 ) -> None:  # fmt: skip
     """Read every split: rows, what befell them, fingerprints as in records.
 
     Without --suite everything that reads files. Exit code 2 if anything is missing or wrong.
     """
-    catalog = load_catalog(catalog_folders)
+    catalog = load_catalog(catalog_folders, hub=hub)
     chosen = owners(catalog, [catalog.suite(name) for name in suites])
-    if data_folder is None and not all(owner.world for owner in chosen):
-        raise InputError("--data is missing; give the folder with the data files")
+    filed = [owner.name for owner in chosen if reads_files(owner)]
+    if data_folder is None and filed:
+        raise InputError(f"--data is missing; give the folder with the files of {filed[0]}")
     context = _context(catalog, data_folder, bad_rows)
     wanted = [split for owner in chosen for split in splits(owner)]
     findings = check_splits(wanted, context, _show)
@@ -138,6 +152,7 @@ def _describe(owner: Owner, context: DataContext) -> dict[str, Any]:
         "split": "texts" if isinstance(owner, Backbone) else owner.split,
         "licence": owner.licence,
         "get": owner.get,
+        "hub": [f"{name}@{revision}" for name, revision in hub_datasets(owner)],
         "files": [{"file": name, "present": there} for name, there in dict(found).items()],
     }
 
@@ -146,9 +161,10 @@ def _languages(codes: Sequence[str]) -> str:
     return " ".join(codes) if len(codes) <= 3 else f"{len(codes)} languages"
 
 
-def _presence(files: Sequence[dict[str, Any]], root: Path | None) -> str:
+def _presence(row: dict[str, Any], root: Path | None) -> str:
+    files = row["files"]
     if not files:
-        return "built in"
+        return "hub" if row["hub"] else "built in"
     if root is None:
         return f"{len(files)} needed"
     return f"{sum(file['present'] for file in files)} of {len(files)}"

@@ -14,6 +14,8 @@ COMMANDS: Mapping[str, str] = {
     "plan": "What a suite would run, what is done already, and what the rest costs.",
     "train": "Train one source adapter.",
     "evaluate": "Evaluate one trained model on targets.",
+    "score": "Official metrics of prediction files in XTREME's layout.",
+    "export": "Write XTREME's submission layout from a run's results.",
     "validate": "Check records against their schema.",
     "data": "List or check the data that is here (ls, check).",
     "doctor": "Is this machine ready?",

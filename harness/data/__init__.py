@@ -12,7 +12,16 @@ from harness.data.examples import (
     TextExample,
 )
 from harness.data.files import text_examples
-from harness.data.inventory import Finding, Owner, Split, check_splits, owners, splits
+from harness.data.inventory import (
+    Finding,
+    Owner,
+    Split,
+    check_splits,
+    hub_datasets,
+    owners,
+    reads_files,
+    splits,
+)
 from harness.data.load import READERS, DataContext, find_files, load_split, resolve_files
 from harness.data.overlap import RULES, Overlap, count_overlap, drop_overlap
 
@@ -40,9 +49,11 @@ __all__ = [
     "count_overlap",
     "drop_overlap",
     "find_files",
+    "hub_datasets",
     "load_split",
     "make_dataset",
     "owners",
+    "reads_files",
     "resolve_files",
     "splits",
     "text_examples",

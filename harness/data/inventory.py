@@ -100,6 +100,23 @@ def splits(owner: Owner) -> list[Split]:
     return found
 
 
+def reads_files(owner: Owner) -> bool:
+    """Whether any of its splits reads files, which are not of the hub nor of the world."""
+    return any(piece.files for piece in _pieces(owner))
+
+
+def hub_datasets(owner: Owner) -> list[tuple[str, str]]:
+    """The data sets of the hub that it reads, each with its revision."""
+    options = (piece.options for piece in _pieces(owner) if piece.reader == "hub")
+    return list(dict.fromkeys((str(one["id"]), str(one["revision"])) for one in options))
+
+
+def _pieces(owner: Owner) -> Iterator[SplitSpec]:
+    for split in splits(owner):
+        for language, spec in split.parts:
+            yield from spec.pieces(language)
+
+
 def check_splits(
     wanted: Iterable[Split], context: DataContext, on_split: Callable[[Split], None]
 ) -> list[Finding]:

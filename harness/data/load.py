@@ -23,6 +23,7 @@ from harness.data.files import (
     read_tagged,
     text_reader,
 )
+from harness.data.hub import read_hub
 from harness.data.world_reader import read_world
 from harness.errors import InputError, reading
 
@@ -30,6 +31,7 @@ _PLAIN_READERS: Mapping[str, Reader] = {
     "choices": read_choices,
     "conllu": read_conllu,
     "delimited": read_delimited,
+    "hub": read_hub,
     "jsonl": read_jsonl,
     "parallel": read_parallel,
     "squad": read_squad,
@@ -37,7 +39,7 @@ _PLAIN_READERS: Mapping[str, Reader] = {
     "world": read_world,
 }
 READERS: Mapping[str, Reader] = {**_PLAIN_READERS, "text": text_reader(_PLAIN_READERS)}
-_WITHOUT_FILES = ("world",)
+_WITHOUT_FILES = ("hub", "world")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,8 @@ def load_split(
 def resolve_files(spec: SplitSpec, language: str, context: DataContext) -> tuple[Path, ...]:
     """The files of a spec (without overrides) in a language; one that is missing is an InputError.
 
-    `{language}` and `{iso3}` are filled in; what `*` matches comes sorted by path.
+    `{language}` and `{iso3}` are filled in; what `*` matches comes sorted by file name, as XTREME
+    joins the treebanks of a language.
     """
     if not spec.files:
         return ()
@@ -129,7 +132,8 @@ def _matches(root: Path, pattern: str) -> tuple[Path, ...]:
     above = root / pattern.partition("*")[0].rpartition("/")[0]
     if above.is_dir():
         os.listdir(above)  # glob passes over a folder that it may not read
-    return tuple(sorted(path for path in root.glob(pattern) if path.is_file()))
+    found = (path for path in root.glob(pattern) if path.is_file())
+    return tuple(sorted(found, key=lambda path: (path.name, path)))
 
 
 def select_part(examples: Sequence[Example], part: Part) -> list[Example]:

@@ -21,6 +21,7 @@ from harness.results.rows import row_label
 from harness.results.schema import check_schema, load_json
 from harness.results.signature import (
     evaluation_signature,
+    files_signature,
     parse_signature,
     record_signature,
     signature,
@@ -53,6 +54,7 @@ __all__ = [
     "contrast_table",
     "environment",
     "evaluation_signature",
+    "files_signature",
     "language_score",
     "load_json",
     "low_resource_definition",

@@ -93,6 +93,29 @@ def evaluation_signature(evaluation: Mapping[str, Any]) -> str:
     )
 
 
+def files_signature(
+    *,
+    task: str,
+    languages: Sequence[str],
+    gold: Mapping[str, str],
+    options: Mapping[str, str],
+    version: str,
+) -> str:
+    """The signature of scores of prediction files, of whose making nothing is known.
+
+    `gold` has a digest of each label file; `options` are those of the format, with its prefix.
+    """
+    return signature(
+        [
+            ("task", task),
+            ("languages", f"{len(languages)}@{short(languages)}"),
+            ("gold", short(gold)),
+            *sorted(options.items()),
+            ("version", version),
+        ]
+    )
+
+
 def short(value: Any) -> str:
     """First 8 hex digits of the digest of a value."""
     return digest(value)[:8]

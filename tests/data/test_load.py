@@ -77,6 +77,18 @@ def test_a_star_takes_all_files_sorted(context: DataContext) -> None:
     assert [file.name for file in files] == ["dev-yy.tsv", "dev-xx.tsv"]  # the order of the spec
 
 
+def test_treebanks_of_a_language_follow_in_the_order_of_their_file_names(
+    context: DataContext, tmp_path: Path
+) -> None:
+    # By path, UD_English-PUD stands before UD_English-ParTUT: capital letters come first.
+    for name in ("UD_English-PUD/en_pud", "UD_English-ParTUT/en_partut", "UD_Zulu-A/zu_a"):
+        file = tmp_path / "ud" / f"{name}-ud-test.conllu"
+        file.parent.mkdir(parents=True)
+        file.write_text("x", encoding="utf-8")
+    files = resolve_files(spec("ud/*/{language}_*-ud-test.conllu"), "en", context)
+    assert [file.name for file in files] == ["en_partut-ud-test.conllu", "en_pud-ud-test.conllu"]
+
+
 def test_templates_in_options(context: DataContext, tmp_path: Path) -> None:
     (tmp_path / "multi.tsv").write_text("p_xx\th_xx\tgold\na\tb\tneutral\n", encoding="utf-8")
     columns = {"premise": "p_{language}", "hypothesis": "h_{language}", "label": "gold"}
@@ -231,5 +243,16 @@ def test_the_world_needs_no_folder() -> None:
 
 def test_every_reader_has_a_name() -> None:
     assert sorted(READERS) == [
-        *("choices", "conllu", "delimited", "jsonl", "parallel", "squad", "tagged", "text", "world")
+        *(
+            "choices",
+            "conllu",
+            "delimited",
+            "hub",
+            "jsonl",
+            "parallel",
+            "squad",
+            "tagged",
+            "text",
+            "world",
+        )
     ]

@@ -14,7 +14,7 @@ from harness.data.files.options import Options
 from harness.data.files.rows import RowProblem, read_json, scalar_of, text_of
 from harness.errors import InputError
 
-_OPTIONS: Mapping[str, Any] = {
+SQUAD_OPTIONS: Mapping[str, Any] = {
     "answerable_only": False,
     "gold": "given",
     "ids": "file",
@@ -23,12 +23,25 @@ _OPTIONS: Mapping[str, Any] = {
 
 
 @dataclass(slots=True)
-class _Squad:
+class Questions:
+    """Questions in SQuAD's shape as examples, and what befalls their answers."""
+
     request: ReadRequest
     answerable_only: bool
     withheld: bool
     own_ids: bool  # ids of the file; else the position, for files whose ids repeat
     namespace: str
+
+    @classmethod
+    def of(cls, request: ReadRequest, options: Options) -> Questions:
+        """From the options in `SQUAD_OPTIONS`."""
+        return cls(
+            request,
+            options.flag("answerable_only"),
+            options.withheld(),
+            options.choice("ids", ("file", "position")) == "file",
+            options.text("group_namespace"),
+        )
 
     def examples(self, file: Path) -> Iterator[SpanExample]:
         position = 0
@@ -36,7 +49,7 @@ class _Squad:
             for paragraph_place, paragraph in _items(article_place, article, "paragraphs"):
                 try:
                     context = text_of(_get(paragraph, "context"), "context")
-                    group = self._group(article, context)
+                    group = self.group(article.get("title"), context)
                 except RowProblem as problem:
                     self.request.report.bad(paragraph_place, str(problem))
                     continue
@@ -44,22 +57,23 @@ class _Squad:
                     position += 1
                     try:
                         name = f"{self.request.file_name(file)}:{position - 1}"
-                        example = self._example(question, name, context, group)
+                        example = self.example(question, name, context, group)
                     except RowProblem as problem:
                         self.request.report.bad(place, str(problem))
                         continue
                     if example is not None:
                         yield example
 
-    def _group(self, article: Mapping[str, Any], context: str) -> str:
-        title = article.get("title")
+    def group(self, title: Any, context: str) -> str:
+        """What a question shares with others: its article, else its context."""
         if title is None or not str(title).strip():  # XTREME's stripped files have no titles
             return context_group(context)
         return f"{self.namespace}:{scalar_of(title, 'title')}"
 
-    def _example(
+    def example(
         self, entry: Mapping[str, Any], name: str, context: str, group: str
     ) -> SpanExample | None:
+        """A question of a file, or None if it is left out; `name` is its id unless it has one."""
         if self.own_ids:
             name = scalar_of(_get(entry, "id"), "id")
         question = text_of(_get(entry, "question"), "question")
@@ -89,6 +103,14 @@ class _Squad:
             answerable=not impossible,
         )
 
+    def check_gold(self, found: bool, where: str) -> None:
+        """InputError if nothing was found because every answer is empty (as XTREME makes them)."""
+        if not found and self.request.report.counts["answers_empty"]:
+            raise InputError(
+                f"{where}: every answer is empty, so the gold is withheld; "
+                "use the file with gold, or set gold: withheld"
+            )
+
     def _answers(self, entries: Any, context: str) -> tuple[Answer, ...]:
         if not isinstance(entries, list):
             raise RowProblem("answers must be a list")
@@ -116,24 +138,14 @@ def read_squad(request: ReadRequest) -> Iterator[SpanExample]:
     An answer whose offset does not reproduce its text is mended when the text stands once in the
     context, else dropped. A question left without an answer that is not impossible is dropped.
     """
-    options = Options("squad", request.options, _OPTIONS)
-    squad = _Squad(
-        request,
-        options.flag("answerable_only"),
-        options.withheld(),
-        options.choice("ids", ("file", "position")) == "file",
-        options.text("group_namespace"),
-    )
+    options = Options("squad", request.options, SQUAD_OPTIONS)
+    squad = Questions.of(request, options)
     found = False
     for file in request.files:
         for example in squad.examples(file):
             found = True
             yield example
-    if not found and request.report.counts["answers_empty"]:
-        raise InputError(
-            f"{request.files[0]}: every answer is empty, so the gold is withheld; "
-            "use the file with gold, or set gold: withheld"
-        )
+    squad.check_gold(found, str(request.files[0]))
 
 
 def _only(context: str, text: str) -> int | None:
