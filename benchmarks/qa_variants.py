@@ -22,8 +22,9 @@ from tokenizers import Regex, normalizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from harness.catalog import Catalog, SplitSpec
-from harness.data import DataContext, SpanExample, TextExample, load_split
+from harness.data import Answer, DataContext, SpanExample, TextExample, load_split
 from harness.formats import EncodeOptions, Feature, Logits, SpanQA, SpanRules
+from harness.formats.span_offsets import offset_contexts
 from harness.model import silence_libraries
 from harness.train.pretrain import train_tokenizer
 
@@ -31,6 +32,7 @@ LABELS = ("answerable",)
 OPTIONS = EncodeOptions(max_length=384, doc_stride=128)
 _TARGETS = ("files-xquad", "files-mlqa", "files-tydiqa")
 _JAPANESE = SplitSpec("squad", ("jglue/jsquad-v1.3/valid-v1.3.json",))  # no target has any
+_THAI = "sib-200/tha_Thai/test.tsv"
 _VOCABULARY = 30_000
 _HEADERS = (
     "set", "language", "questions", "offsets EM", "F1", "whitespace EM", "F1 ",
@@ -46,11 +48,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the numbers here")
     arguments = parser.parse_args()
     silence_libraries()
-    sets = read_sets(arguments.data)
+    sets, thai = read_sets(arguments.data), thai_contexts(arguments.data / _THAI)
     if arguments.tokenizer:
         tokenizer = AutoTokenizer.from_pretrained(str(arguments.tokenizer))
     else:
-        tokenizer = make_tokenizer([e.context for _, _, _, examples in sets for e in examples])
+        contexts = [e.context for _, _, _, examples in sets for e in examples]
+        tokenizer = make_tokenizer([*contexts, *thai])
+    sets.append(("SIB-200, made up", "th", "squad", made_up(thai, tokenizer)))
     rows = [
         [name, language, *measure(examples, tokenizer, normalisation)]
         for name, language, normalisation, examples in sets
@@ -87,6 +91,26 @@ def read_sets(data: Path) -> list[tuple[str, str, str, list[SpanExample]]]:
         spans = [example for example in examples if isinstance(example, SpanExample)]
         sets.append((name, language, rules, spans))
     return sets
+
+
+def thai_contexts(file: Path) -> list[str]:
+    """Each four sentences that follow each other in the file."""
+    rows = file.read_text(encoding="utf-8").split("\n")[1:]
+    sentences = [row.split("\t")[2] for row in rows if row.count("\t") == 2]
+    return [" ".join(sentences[i : i + 4]) for i in range(len(sentences) - 3)]
+
+
+def made_up(contexts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> list[SpanExample]:
+    """Five pieces of each context, of 1 to 8 subwords, as answers: no Thai gold is at hand."""
+    random = np.random.default_rng(0)
+    examples = []
+    for text, context in offset_contexts(tokenizer, contexts).items():
+        for first in random.choice(np.flatnonzero(context.usable), 5):
+            last = min(int(first + random.integers(8)), len(context.ids) - 1)
+            answer = Answer(context.cut(first, last), int(context.starts[first]))
+            if answer.text:
+                examples.append(SpanExample("", "th", None, "?", text, (answer,), True))
+    return examples
 
 
 def measure(
