@@ -16,7 +16,7 @@ from harness.errors import InputError, WorkError
 
 NEIGHBOURS = 4
 # One product of a block of rows with a block of columns; with what goes with it, about 40 MiB at
-# 1024 dimensions. Every product has this shape, the last ones being padded: a pair of vectors then
+# 1024 dimensions. Every product has this shape, the last ones too: a pair of vectors then
 # has the same similarity wherever it stands, to the last bit, and equal vectors tie.
 BLOCK_ROWS, BLOCK_COLUMNS = 2048, 1024
 _SMALL = 128  # small sides need no such block
@@ -223,10 +223,12 @@ def _scales(vectors: Floats, step: int, normalise: bool) -> Floats:
 
 
 def _fill(block: Floats, vectors: Floats, scales: Floats, start: int) -> int:
-    """Put the scaled vectors from `start` on into the block, zeros behind; how many there are."""
+    """Put the scaled vectors from `start` on into the block; how many there are.
+
+    What stands behind them, of the block before, is computed with and not looked at.
+    """
     part = vectors[start : start + len(block)]
     np.multiply(part, scales[start : start + len(part), None], out=block[: len(part)])
-    block[len(part) :] = 0
     return len(part)
 
 

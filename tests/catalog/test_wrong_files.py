@@ -254,10 +254,17 @@ WRONG = [
     (R, "format:", "options: {layer: -1}\nformat:", ["options.layer: got -1", "at least 0"]),
     (R, "format:", "options: {pooling: max}\nformat:", ["options.pooling: got 'max'", "mean, cls"]),
     (Q, "{}", "{normalisation: bert}", ["options.normalisation: got 'bert'", "squad, mlqa"]),
+    (Q, "{}", "{spans: words}", ["options.spans: got 'words'", "offsets, whitespace"]),
     (Q, "{}", "{n_best: 0}", ["options.n_best: got 0", "at least 1"]),
     (Q, "{}", "{max_answers: 3}", ["options.max_answers", "did you mean 'max_answer'?"]),
     (Q, "{}", "{normalisation: mlqa}", ["languages[1]: got 'sw'", "ar, de, en, es, hi, vi, zh"]),
     (T, "format: pair_classification", "format: bitext_retrieval", ["train: got a mapping"]),
+    (
+        T,
+        "format: pair_classification",
+        "format: bitext_mining",
+        ["train: got a mapping", "retrieval is not trained"],
+    ),
     (T, "  adapters: {", "  Ad apters: {", ["settings.Ad apters", "small letter"]),
     # other kinds
     ("recipes/stack.yaml", "sources: one", "sources: many", ["sources: got 'many'", "'one'"]),
@@ -438,3 +445,28 @@ def test_a_folder_without_a_catalog_is_refused(tmp_path: Path, folder: str) -> N
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=folder):
         Catalog.load([tmp_path / folder])
+
+
+def test_mining_needs_the_set_that_its_threshold_is_tuned_on(tmp_path: Path) -> None:
+    target = """
+name: mine
+description: Mining.
+task: mining
+format: bitext_mining
+languages: [sw]
+train_language: en
+test: {reader: comparable, files: [a.sw, a.en, a.gold]}
+split: test
+licence: none
+"""
+    directory = write(tmp_path, {**FILES, "targets/mine.yaml": target})
+    with pytest.raises(InputError, match=r"mine\.yaml: dev: got nothing; allowed: where .*tuned"):
+        Catalog.load([directory])
+    dev = "dev: {reader: comparable, files: [b.sw, b.en, b.gold], options: {share: [0, 2]}}\n"
+    write(tmp_path, {"targets/mine.yaml": target + dev})
+    loaded = Catalog.load([directory]).target("mine")
+    assert loaded.dev is not None
+    assert loaded.dev.options["share"] == [0, 2]
+    write(tmp_path, {"targets/mine.yaml": target + dev.replace("[0, 2]", "[0]")})
+    with pytest.raises(InputError, match=r"dev\.options\.share: got .*at least 2"):
+        Catalog.load([directory])
