@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from harness.catalog import Catalog
+from harness.errors import InputError
+from harness.submission import FilePair, layout_of, score_task, xtreme_task, xtreme_tasks
 from tests.submission.conftest import Command
 
+CATALOG = Catalog.load()
 _XNLI = "entailment\nneutral\ncontradiction\n"
 _UDPOS = "DET\nNOUN\n\nVERB\n"
 _PANX = "B-PER\nI-PER\nO\n\nO\n"
@@ -174,15 +181,50 @@ def test_repeated_pairs_count_once(xstilts: Command, tmp_path: Path) -> None:
     assert "2 lines repeat a pair and count once" in found.err
 
 
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(
+                ["data", "paragraphs", "qas", "answers", "id", "text", "context", "q1", "q2"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+).map(lambda value: json.dumps(value).encode())
+
+
+@pytest.mark.parametrize("task", _GOLD)
+@settings(deadline=None, max_examples=40)
+@given(data=st.data())
+def test_any_file_is_scored_or_refused(task: str, data: Any) -> None:
+    spec = xtreme_task(CATALOG, task)
+    good = [_GOLD[task].encode(), _good(task).encode()]
+    side = data.draw(st.sampled_from([0, 1]))
+    start = data.draw(st.integers(0, len(good[side])))
+    stop = data.draw(st.integers(start, min(len(good[side]), start + 9)))
+    damaged = good[side][:start] + data.draw(st.binary(max_size=4)) + good[side][stop:]
+    good[side] = data.draw(st.just(damaged) | st.binary(max_size=20) | _json)
+    with tempfile.TemporaryDirectory() as folder:
+        gold, pred = _files(Path(folder), *good)
+        try:
+            score = score_task(spec, [FilePair("de", gold, pred)])
+        except InputError as error:
+            assert "\n" not in str(error)
+            assert str(gold) in str(error) or str(pred) in str(error)
+        else:
+            assert 0 <= score.score <= 100
+
+
 # --- folders ---
 
 
 def _submission(root: Path) -> None:
-    from harness.catalog import Catalog
-    from harness.submission import layout_of, xtreme_tasks
-
     for side in ("gold", "pred"):
-        for name, task in xtreme_tasks(Catalog.load()).items():
+        for name, task in xtreme_tasks(CATALOG).items():
             folder = root / side / name
             folder.mkdir(parents=True)
             for code in task.languages:

@@ -210,7 +210,7 @@ def _can_be_scored(rows: Rows) -> None:
     assume(any(prediction is not None for _, prediction in rows))
 
 
-_SETTINGS = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+_SETTINGS = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize("name", CASES)
