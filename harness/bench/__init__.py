@@ -4,6 +4,7 @@ from harness.bench.backbones import KnownBackbone, check_fit, inspect_backbone
 from harness.bench.data import SuiteData
 from harness.bench.estimate import estimate
 from harness.bench.evaluate import evaluate_model, find_backbone
+from harness.bench.footprint import Footprint, footprint, worker_memory
 from harness.bench.layers import check_sweep, sweep_layers
 from harness.bench.local import LocalExecutor, Observer
 from harness.bench.plan import Cell, Plan, Selection
@@ -18,6 +19,7 @@ from harness.bench.store import Store, verify_artifact
 __all__ = [
     "Bench",
     "Cell",
+    "Footprint",
     "KnownBackbone",
     "LocalExecutor",
     "Observer",
@@ -37,6 +39,7 @@ __all__ = [
     "estimate",
     "evaluate_model",
     "find_backbone",
+    "footprint",
     "inspect_backbone",
     "make_plan",
     "open_model",
@@ -44,4 +47,5 @@ __all__ = [
     "record_path",
     "sweep_layers",
     "verify_artifact",
+    "worker_memory",
 ]

@@ -14,6 +14,7 @@ from harness.catalog import Contrast
 from harness.cli import stop_code
 from harness.cli.common import (
     data_options,
+    fit_workers,
     machine_options,
     make_bench,
     show_log,
@@ -43,6 +44,8 @@ def command(suite: str, as_json: bool, languages: bool, quiet: bool, **options: 
     plan = bench.plan()
     done = plan.done(Store(bench.settings.store))
     missing = [step for step_id, step in plan.steps.items() if step_id not in done]
+    if options["workers"] is None:
+        workers = fit_workers(workers, bench, plan, missing)
     if not quiet:
         numerics = bench.settings.numerics
         click.echo(

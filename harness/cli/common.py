@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+import psutil
 
-from harness.bench import Bench, Selection, Settings
+from harness.bench import Bench, Plan, Selection, Settings, Step, worker_memory
 from harness.catalog import Catalog, Suite, default_directory
 from harness.errors import InputError, reading
 from harness.model import backbone_from_argument, resolve_numerics, silence_libraries
@@ -20,6 +21,7 @@ _BATCH_TOKENS = 16384
 _PREDICT_TOKENS_CPU = 2048  # larger ones fall out of a core's cache: 1.3 s instead of 1.7 s (nano)
 LARGEST_SEED = 2**63 - 1
 _ONLY_KEYS = ("recipe", "set", "target", "setting")
+log = logging.getLogger(__name__)
 
 
 def _all_of(*options: Decorator) -> Decorator:
@@ -65,7 +67,7 @@ machine_options = _all_of(
     click.option(
         "--workers",
         type=click.IntRange(0),
-        help="Worker processes; 0 runs in this one. [default: cores / threads]",
+        help="Worker processes; 0 runs in this one. [default: cores / threads, as memory allows]",
     ),
     click.option(
         "--batch-tokens",
@@ -201,6 +203,28 @@ def make_bench(suite_name: str, options: dict[str, Any]) -> tuple[Bench, int]:
         else catalog.backbones.get(backbone) or backbone_from_argument(backbone),
     )
     return Bench(catalog, suite, settings, out, selection), workers
+
+
+def fit_workers(workers: int, bench: Bench, plan: Plan, missing: Sequence[Step]) -> int:
+    """As many of the workers as free memory has room for, one at least; says so if fewer."""
+    each = worker_memory(plan, missing, bench.settings)
+    free = psutil.virtual_memory().available
+    fitting = max(1, min(workers, free // each if each else workers))
+    if fitting < workers:
+        log.warning(
+            "%d of %d workers: one takes up to %s of memory (estimated), %s are free; "
+            "--workers overrules this",
+            fitting,
+            workers,
+            size(each),
+            size(free),
+        )
+    return fitting
+
+
+def size(number: float) -> str:
+    """Bytes for people."""
+    return f"{number / 2**30:.1f} GiB" if number >= 2**30 else f"{number / 2**20:.0f} MiB"
 
 
 def parse_only(values: tuple[str, ...]) -> dict[str, list[str]]:

@@ -24,7 +24,7 @@ from harness.formats.retrieval import (
     encode_sentences,
     side_vectors,
 )
-from harness.formats.scoring import check_counts, withheld
+from harness.formats.scoring import check_counts, precision_recall_f1, withheld
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -158,12 +158,7 @@ class BitextMining(RetrievalFormat[MiningExample]):
         if len(statistics) == 0:
             raise InputError("no examples to score; give at least one")
         extracted, correct, gold = statistics.sum(axis=0)
-        if not correct:
-            return dict.fromkeys(self.metrics, 0.0)
-        precision, recall = correct / extracted, correct / gold
-        f1 = 2 * precision * recall / (precision + recall)
-        values = (f1, precision, recall)
-        return {name: 100.0 * float(v) for name, v in zip(self.metrics, values, strict=True)}
+        return precision_recall_f1(correct, extracted, gold)
 
     def task_score(self, scores: Mapping[str, float]) -> float:
         """F1."""

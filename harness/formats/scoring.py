@@ -53,3 +53,14 @@ def mean_percent(statistics: Statistics, metrics: Sequence[str]) -> dict[str, fl
         raise InputError("no examples to score; give at least one")
     means = 100.0 * statistics.mean(axis=0)
     return {metric: float(mean) for metric, mean in zip(metrics, means, strict=True)}
+
+
+def precision_recall_f1(right: float, predicted: float, gold: float) -> dict[str, float]:
+    """F1, precision and recall in percent from three counts; all 0 where nothing is right."""
+    if not right:
+        return {"f1": 0.0, "precision": 0.0, "recall": 0.0}
+    return {
+        "f1": float(200.0 * right / (predicted + gold)),
+        "precision": float(100.0 * right / predicted),
+        "recall": float(100.0 * right / gold),
+    }

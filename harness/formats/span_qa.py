@@ -1,18 +1,19 @@
 """Span QA (SQuAD, XQuAD, MLQA, TyDiQA): the answer is a piece of the context; exact match and F1.
 
-Subwords carry their character offsets, so an answer is cut out of the context as it stands there.
-XTREME's own code tokenises whitespace words and searches the text again: that differs for scripts
-without spaces.
+Subwords carry their character offsets, so an answer is cut out of the context as it stands there
+(`spans: offsets`). XTREME's own code tokenises whitespace words and searches the text again, which
+differs for scripts without spaces: that is `spans: whitespace`, see span_words.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 import string
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -31,8 +32,10 @@ from harness.formats.base import (
     Statistics,
     check_names,
 )
-from harness.formats.batching import Specials, slices, token_ids
+from harness.formats.batching import Specials, token_ids
 from harness.formats.scoring import check_counts, mean_percent, withheld
+from harness.formats.span_offsets import Context, Indices, offset_contexts
+from harness.formats.span_words import NOTHING_FOUND, word_contexts
 
 if TYPE_CHECKING:
     import torch
@@ -45,24 +48,29 @@ NO_ANSWER = (
     0,
 )  # target and score of "no answer here": the first token, as in SQuAD v2 baselines
 NORMALISATIONS = ("squad", "mlqa")
-Indices = npt.NDArray[np.int64]
+SPANS = ("offsets", "whitespace")
+NOWHERE = (-1, -1)  # tokens that are inside no window
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class SpanRules:
-    """A target's options, with the values of XTREME's run_squad.py as defaults.
+    """A target's options.
 
-    `normalisation` of answers that are compared: XTREME scores MLQA by rules of its own. Lengths
-    are in subwords; `n_best` starts and ends of a window are paired.
+    `normalisation` of answers that are compared: XTREME scores MLQA by rules of its own. `spans`
+    says how answers are found in the context and cut out of it. The limits (in subwords) and
+    `n_best`, how many starts and ends of a window are paired, are run_squad.py's.
     """
 
     normalisation: str = "squad"
+    spans: str = "offsets"
     max_query: int = 64
     max_answer: int = 30
     n_best: int = 20
 
     def __post_init__(self) -> None:
-        for name, value, allowed in (("normalisation", self.normalisation, NORMALISATIONS),):
+        for name, allowed in (("normalisation", NORMALISATIONS), ("spans", SPANS)):
+            value = getattr(self, name)
             if value not in allowed:
                 raise InputError(f"options: {name}: got '{value}'; allowed: {', '.join(allowed)}")
         for name in ("max_query", "max_answer", "n_best"):
@@ -73,11 +81,11 @@ class SpanRules:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Part of a context in a row: first position, each token's characters, allowed span ends."""
+    """Part of a context in a row, from its token `start` on; `first` is that token's position."""
 
+    context: Context
+    start: int
     first: int
-    starts: Indices
-    ends: Indices
     may_start: npt.NDArray[np.bool_]
     may_end: npt.NDArray[np.bool_]
 
@@ -106,10 +114,7 @@ class SpanQA(Format[SpanExample]):
 
     def signature(self) -> dict[str, str]:
         """All rules, by the names of the options."""
-        return {
-            **{name: str(value) for name, value in asdict(self.rules).items()},
-            "spans": "offsets",
-        }
+        return {name: str(value) for name, value in asdict(self.rules).items()}
 
     def encode(
         self,
@@ -120,7 +125,10 @@ class SpanQA(Format[SpanExample]):
         *,
         training: bool,
     ) -> list[Feature]:
-        """Features (question, part of the context); parts start `doc_stride` tokens apart."""
+        """Features (question, part of the context); parts start `doc_stride` tokens apart.
+
+        A question whose answer the context's words do not hold trains nothing, as in run_squad.py.
+        """
         specials = Specials.of(tokenizer)
         room = options.max_length - specials.pair_length
         if room < 2:
@@ -131,14 +139,18 @@ class SpanQA(Format[SpanExample]):
         if options.doc_stride < 1:
             raise InputError(f"doc_stride {options.doc_stride} is too small; allowed: 1 or more")
         questions = token_ids(tokenizer, [example.question for example in examples])
-        contexts = _contexts(tokenizer, [example.context for example in examples])
+        contexts = self._contexts(tokenizer, [example.context for example in examples])
         features: list[Feature] = []
+        unfound = 0
         for index, example in enumerate(examples):
             context = contexts[example.context]
             # a question may take half of the room, so that there is always some context
             question = questions[example.question][: min(self.rules.max_query, room // 2)]
             first = len(specials.pair[0]) + len(question) + len(specials.pair[1])
             span = _token_span(example, context, training)
+            if span == NOWHERE and example.answerable and training and self._by_words:
+                unfound += 1
+                continue
             bounds = _windows(len(context.ids), room - len(question), options.doc_stride)
             owner = _best_windows(bounds, len(context.ids))
             for number, (start, stop) in enumerate(bounds):
@@ -151,14 +163,24 @@ class SpanQA(Format[SpanExample]):
                     )
                 usable = context.usable[start:stop]
                 window = Window(
-                    first,
-                    context.starts[start:stop],
-                    context.ends[start:stop],
-                    usable & (owner[start:stop] == number),
-                    usable,
+                    context, start, first, usable & (owner[start:stop] == number), usable
                 )
                 features.append(Feature((row,), index, target, None if training else window))
+        if unfound:
+            what = "questions are not trained on: the words do not hold their answers"
+            log.warning("%d of %d %s", unfound, len(examples), what)
         return features
+
+    @property
+    def _by_words(self) -> bool:
+        return self.rules.spans == "whitespace"
+
+    def _contexts(
+        self, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]
+    ) -> Mapping[str, Context]:
+        return (
+            word_contexts(tokenizer, texts) if self._by_words else offset_contexts(tokenizer, texts)
+        )
 
     def add_head(self, model: XLMRobertaAdapterModel, name: str, labels: Sequence[str]) -> None:
         """A linear head with a start and an end score per token."""
@@ -203,19 +225,26 @@ class SpanQA(Format[SpanExample]):
         options: EncodeOptions,
     ) -> list[str]:
         """The text of the best span of all of a question's features; by v2's rules perhaps none."""
-        texts = [""] * len(examples)
-        best = np.full(len(examples), -np.inf)
+        spans: list[_Span | None] = [None] * len(examples)
         null = np.full(len(examples), np.inf)
         for scores, feature in zip(logits, features, strict=True):
             index, start, end = feature.example, scores["start"], scores["end"]
             null[index] = min(null[index], float(start[0]) + float(end[0]))
-            found = _best_span(start, end, feature.extra, self.rules)
-            if found is not None and found[0] > best[index]:
-                best[index] = found[0]
-                texts[index] = examples[index].context[found[1] : found[2]]
+            found, best = _best_span(start, end, feature.extra, self.rules), spans[index]
+            if found is not None and (best is None or found.score > best.score):
+                spans[index] = found
         if UNANSWERABLE not in labels:
-            return texts
-        return ["" if null[i] > best[i] else text for i, text in enumerate(texts)]
+            null[:] = -np.inf
+        return [self._answer(*one) for one in zip(spans, null, strict=True)]
+
+    def _answer(self, span: _Span | None, null: float) -> str:
+        """The text of the span, unless `null`, the score of giving no answer, is higher."""
+        if span is None:
+            return NOTHING_FOUND if self._by_words and null <= 0.0 else ""
+        if null > span.score:
+            return ""
+        window = span.window
+        return window.context.cut(window.start + span.first, window.start + span.last)
 
     def statistics(self, predictions: Sequence[str], examples: Sequence[SpanExample]) -> Statistics:
         """`[n, 2]`: exact match and F1 of each question, 0 to 1, the best over its gold answers."""
@@ -272,60 +301,6 @@ class SpanQA(Format[SpanExample]):
         return float(exact.mean()), float(f1.mean())
 
 
-@dataclass(frozen=True, slots=True)
-class _Context:
-    """A tokenised context; a token stands at `starts` to `ends` of the text, if it is `usable`."""
-
-    ids: list[int]
-    starts: Indices
-    ends: Indices
-    usable: npt.NDArray[np.bool_]
-
-
-def _contexts(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> dict[str, _Context]:
-    """Every distinct context, tokenised once however many questions it has."""
-    contexts: dict[str, _Context] = {}
-    for part in slices(list(dict.fromkeys(texts))):
-        encoded = tokenizer(
-            list(part),
-            add_special_tokens=False,
-            return_offsets_mapping=True,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
-        )
-        for text, ids, offsets in zip(
-            part, encoded["input_ids"], encoded["offset_mapping"], strict=True
-        ):
-            starts, ends = np.asarray(offsets, dtype=np.int64).reshape(-1, 2).T
-            starts, ends = _next(text, str.isspace)[starts], _previous(text, str.isspace)[ends]
-            if not text.isascii():
-                # normalisation composes letter and marks, but offsets may cover the letter alone
-                ends = np.maximum(ends, np.where(starts < ends, _next(text, _is_mark)[ends], 0))
-            contexts[text] = _Context(ids, starts, ends, starts < ends)
-    return contexts
-
-
-def _skip(text: str, skipped: Callable[[str], object]) -> npt.NDArray[np.bool_]:
-    return np.fromiter((bool(skipped(c)) for c in text), dtype=bool, count=len(text))
-
-
-def _next(text: str, skipped: Callable[[str], object]) -> Indices:
-    """For each place in the text the next one that is not before a skipped character."""
-    places = np.where(np.append(_skip(text, skipped), False), len(text), np.arange(len(text) + 1))
-    return np.asarray(np.minimum.accumulate(places[::-1])[::-1], dtype=np.int64)
-
-
-def _previous(text: str, skipped: Callable[[str], object]) -> Indices:
-    """For each place in the text the last one that is not after a skipped character."""
-    places = np.where(np.append(False, _skip(text, skipped)), 0, np.arange(len(text) + 1))
-    return np.asarray(np.maximum.accumulate(places), dtype=np.int64)
-
-
-def _is_mark(character: str) -> bool:
-    return unicodedata.combining(character) > 0
-
-
 def _windows(length: int, room: int, stride: int) -> list[tuple[int, int]]:
     """Token ranges that cover a context; one empty range if it has no tokens."""
     bounds, start = [(0, min(length, room))], 0
@@ -346,20 +321,25 @@ def _best_windows(bounds: Sequence[tuple[int, int]], length: int) -> Indices:
     return np.asarray(shown.argmax(axis=0), dtype=np.int64)
 
 
-def _token_span(example: SpanExample, context: _Context, training: bool) -> tuple[int, int] | None:
-    """Context tokens of the first gold answer; (-1, -1), inside no window, where there is none."""
+def _token_span(example: SpanExample, context: Context, training: bool) -> tuple[int, int] | None:
+    """Context tokens of the first gold answer, NOWHERE if it has none; None: gold is withheld."""
     if not example.answerable:
-        return (-1, -1)
+        return NOWHERE
     if not example.answers:
         if training:
             raise withheld(example)
         return None
-    answer = example.answers[0]
-    stop = answer.start + len(answer.text)
-    inside = np.flatnonzero(
-        context.usable & (context.ends > answer.start) & (context.starts < stop)
-    )
-    return (int(inside[0]), int(inside[-1])) if len(inside) else (-1, -1)
+    return context.find(example.answers[0]) or NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """A span of a window's tokens, with the sum of its start and end scores."""
+
+    score: float
+    window: Window
+    first: int
+    last: int
 
 
 def _best_span(
@@ -367,29 +347,44 @@ def _best_span(
     end: npt.NDArray[np.float32],
     window: Window,
     rules: SpanRules,
-) -> tuple[float, int, int] | None:
-    """Score and characters of the best span among the `n_best` starts and ends, else among all."""
-    size = len(window.starts)
-    begin = start[window.first : window.first + size].astype(np.float64)
-    finish = end[window.first : window.first + size].astype(np.float64)
-    for n_best in (rules.n_best, size):
-        firsts = _highest(begin, window.may_start, n_best)
-        lasts = _highest(finish, window.may_end, n_best)
+) -> _Span | None:
+    """The best span among the pairs of the `n_best` highest starts and ends.
+
+    With `offsets` these are the highest of the allowed places, and all of them where no pair of
+    the first is allowed. run_squad.py (`whitespace`) takes them from the whole row, question and
+    special tokens too, and has no second try.
+    """
+    size = len(window.may_start)
+    shown = slice(window.first, window.first + size)
+    begin, finish = start[shown].astype(np.float64), end[shown].astype(np.float64)
+    if rules.spans == "whitespace":
+        places = [_highest(scores, rules.n_best) - window.first for scores in (start, end)]
+        firsts, lasts = (p[(p >= 0) & (p < size)] for p in places)
+        tries = [(firsts[window.may_start[firsts]], lasts[window.may_end[lasts]])]
+    else:
+        tries = [
+            (_allowed(begin, window.may_start, n), _allowed(finish, window.may_end, n))
+            for n in (rules.n_best, size)
+        ]
+    for firsts, lasts in tries:
         lengths = lasts[None, :] - firsts[:, None] + 1
         allowed = (lengths >= 1) & (lengths <= rules.max_answer)
         if allowed.any():
             sums = begin[firsts][:, None] + finish[lasts][None, :]
             row, column = divmod(int(np.where(allowed, sums, -np.inf).argmax()), len(lasts))
-            first, last = int(firsts[row]), int(lasts[column])
-            return float(sums[row, column]), int(window.starts[first]), int(window.ends[last])
+            return _Span(float(sums[row, column]), window, int(firsts[row]), int(lasts[column]))
     return None
 
 
-def _highest(scores: npt.NDArray[np.float64], allowed: npt.NDArray[np.bool_], n: int) -> Indices:
-    """Places of the `n` highest allowed scores, in order of place."""
+def _highest(scores: npt.NDArray[np.floating[Any]], n: int) -> Indices:
+    """Places of the `n` highest scores, best first, the lower place first among equals."""
+    return np.argsort(-scores, kind="stable")[:n]
+
+
+def _allowed(scores: npt.NDArray[np.float64], allowed: npt.NDArray[np.bool_], n: int) -> Indices:
+    """The `n` highest of the allowed places, in order of place."""
     places = np.flatnonzero(allowed)
-    # a stable sort, so that equal scores give the same places on every machine
-    return np.sort(places[np.argsort(-scores[places], kind="stable")[:n]])
+    return np.sort(places[_highest(scores[places], n)])
 
 
 def _gold(example: SpanExample) -> tuple[Answer, ...]:
@@ -444,4 +439,4 @@ def normalise(text: str, language: str, rules: str = "squad") -> list[str]:
     return (_HAN.sub(r" \1 ", text) if language == "zh" else text).split()
 
 
-__all__ = ["NORMALISATIONS", "SpanQA", "SpanRules", "Window", "normalise"]
+__all__ = ["NORMALISATIONS", "SPANS", "SpanQA", "SpanRules", "Window", "normalise"]

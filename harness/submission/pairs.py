@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
+
+import numpy as np
 
 from harness.catalog import Target
+from harness.data import MiningExample
 from harness.data.files.rows import place
 from harness.errors import InputError
-from harness.formats import Statistics
-from harness.formats.pair_sets import Pair, pair_statistics, precision_recall_f1
+from harness.formats import BitextMining, Statistics
+from harness.formats.scoring import precision_recall_f1
 from harness.submission.layout import Given, Layout, Row
 from harness.submission.text import read_rows, shown
+
+Pair = tuple[str, str]
 
 
 class Pairs(Layout[list[Pair]]):
     """`de-000413461<TAB>en-000367951` per line."""
 
-    format: ClassVar[str] = "bitext_mining"
+    format: ClassVar[str] = BitextMining.name
     main: ClassVar[tuple[str, ...]] = ("f1",)
+    needs_examples: ClassVar[bool] = True
 
     def read_gold(self, file: Path, task: Target, language: str) -> list[Pair]:
         """Pairs, each once."""
@@ -59,15 +66,33 @@ class Pairs(Layout[list[Pair]]):
 
     def metrics(self, statistics: Statistics) -> dict[str, float]:
         """F1, precision and recall of the set of pairs."""
-        return precision_recall_f1(statistics)
+        return precision_recall_f1(*statistics.sum(axis=0))
 
-    def predictions_text(self, rows: Sequence[Row], examples: Sequence[Any], task: Target) -> str:
-        """InputError: no bench mines pairs yet."""
-        raise InputError(f"{task.name}: pairs cannot be exported")
+    def predictions_text(
+        self, rows: Sequence[Row], examples: Sequence[MiningExample], task: Target
+    ) -> str:
+        """A line for each sentence that was paired; InputError if none was."""
+        pairs = zip(examples, rows, strict=True)
+        lines = [(one.key, row.prediction) for one, row in pairs if row.prediction is not None]
+        if not lines:
+            raise InputError("no pair was found; an empty file is no submission")
+        return _text(lines)
 
-    def gold_text(self, examples: Sequence[Any], task: Target) -> str:
-        """InputError: no bench mines pairs yet."""
-        raise InputError(f"{task.name}: pairs cannot be exported")
+    def gold_text(self, examples: Sequence[MiningExample], task: Target) -> str:
+        """A line for each pair of translations."""
+        return _text([(one.key, other) for one in examples for other in one.partners or ()])
+
+
+def pair_statistics(predicted: Iterable[Pair], gold: Iterable[Pair]) -> Statistics:
+    """`[n, 3]`: right, predicted and gold pairs of each first id in either set, sorted by id.
+
+    Sets, as in XTREME's `bucc_f1`: a pair that is given twice counts once.
+    """
+    given, wanted = set(predicted), set(gold)
+    columns = [Counter(first for first, _ in pairs) for pairs in (given & wanted, given, wanted)]
+    firsts = sorted(columns[1].keys() | columns[2].keys())
+    rows = [[counts[first] for counts in columns] for first in firsts]
+    return np.asarray(rows, dtype=np.float64).reshape(-1, 3)
 
 
 def _side(name: str) -> str:
@@ -86,3 +111,7 @@ def _read(file: Path) -> list[Pair]:
             )
         pairs.append((cells[0], cells[1]))
     return pairs
+
+
+def _text(pairs: Iterable[Pair]) -> str:
+    return "".join(f"{first}\t{second}\n" for first, second in pairs)

@@ -11,7 +11,7 @@ from harness.data import TaggingExample
 from harness.data.files.rows import place
 from harness.errors import InputError
 from harness.formats import Statistics, Tagging
-from harness.formats.pair_sets import precision_recall_f1
+from harness.formats.scoring import precision_recall_f1
 from harness.submission.labels import check_label, known_label
 from harness.submission.layout import Given, Layout, Row, check_count
 from harness.submission.text import read_rows
@@ -57,7 +57,7 @@ class Tags(Layout[list[TaggingExample]]):
 
     def metrics(self, statistics: Statistics) -> dict[str, float]:
         """F1, and precision and recall, which no record has."""
-        return precision_recall_f1(statistics)
+        return precision_recall_f1(*statistics.sum(axis=0))
 
     def signature(self, task: Target) -> dict[str, str]:
         """Which chunks count."""

@@ -274,7 +274,14 @@ def test_options_of_the_format_change_what_they_can_change(planned: Planned) -> 
 
 
 @pytest.mark.parametrize(
-    "options", [{"max_query": 9}, {"max_answer": 9}, {"n_best": 9}, {"normalisation": "mlqa"}]
+    "options",
+    [
+        {"spans": "whitespace"},
+        {"max_query": 9},
+        {"max_answer": 9},
+        {"n_best": 9},
+        {"normalisation": "mlqa"},
+    ],
 )
 def test_options_of_a_trained_format_change_its_fits_too(
     planned: Planned, options: Mapping[str, Any]

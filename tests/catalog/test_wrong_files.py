@@ -254,6 +254,7 @@ WRONG = [
     (R, "format:", "options: {layer: -1}\nformat:", ["options.layer: got -1", "at least 0"]),
     (R, "format:", "options: {pooling: max}\nformat:", ["options.pooling: got 'max'", "mean, cls"]),
     (Q, "{}", "{normalisation: bert}", ["options.normalisation: got 'bert'", "squad, mlqa"]),
+    (Q, "{}", "{spans: words}", ["options.spans: got 'words'", "offsets, whitespace"]),
     (Q, "{}", "{n_best: 0}", ["options.n_best: got 0", "at least 1"]),
     (Q, "{}", "{max_answers: 3}", ["options.max_answers", "did you mean 'max_answer'?"]),
     (Q, "{}", "{normalisation: mlqa}", ["languages[1]: got 'sw'", "ar, de, en, es, hi, vi, zh"]),

@@ -360,6 +360,7 @@ def plain(text: str) -> str:
     return "".join(folded.split())
 
 
+@pytest.mark.slow
 def test_training_never_holds_a_scored_sentence(catalog: Catalog, shared_data: Path) -> None:
     target = catalog.target("files-panx")
     scored = [read(catalog, target.name, "test", code, shared_data) for code in target.languages]

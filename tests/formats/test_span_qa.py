@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+import re
+import string
+import unicodedata
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +17,8 @@ from hypothesis import strategies as st
 from harness.data.examples import Answer, SpanExample
 from harness.errors import InputError
 from harness.formats import EncodeOptions, SpanQA, SpanRules
-from harness.formats.span_qa import normalise
+from harness.formats.span_qa import NORMALISATIONS, SPANS, normalise
+from harness.resources import resource_dir
 
 V1, V2 = ("answerable",), ("answerable", "unanswerable")
 QA = SpanQA()
@@ -109,12 +114,10 @@ def test_windows_cover_the_context(tokenizer: Any) -> None:
     assert targets[0] != (0, 0)
 
 
-def _brute_force(
-    start: Any, end: Any, feature: Any, rules: SpanRules
-) -> tuple[float, tuple[int, int]]:
+def _brute_force(start: Any, end: Any, feature: Any, rules: SpanRules) -> tuple[float, str]:
     window = feature.extra
     best: tuple[float, int, int] = (-np.inf, 0, 0)
-    n = len(window.starts)
+    n = len(window.may_start)
     begin, finish = start[window.first : window.first + n], end[window.first : window.first + n]
     firsts = sorted(np.flatnonzero(window.may_start), key=lambda i: (-begin[i], i))
     lasts = sorted(np.flatnonzero(window.may_end), key=lambda i: (-finish[i], i))
@@ -123,7 +126,9 @@ def _brute_force(
             score = float(begin[i]) + float(finish[j])
             if i <= j < i + rules.max_answer and score > best[0]:
                 best = (score, i, j)
-    return best[0], (int(window.starts[best[1]]), int(window.ends[best[2]]))
+    characters = window.context
+    begin_at = characters.starts[window.start + best[1]]
+    return best[0], characters.text[begin_at : characters.ends[window.start + best[2]]]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -153,8 +158,8 @@ def test_decode_equals_a_plain_search(tokenizer: Any, seed: int) -> None:
             for s, f in zip(logits, features, strict=True)
             if f.example == index
         )
-        score, (a, b) = max(found, key=lambda x: x[0])
-        expected.append(("" if null > score else context[a:b], context[a:b]))
+        score, text = max(found, key=lambda x: x[0])
+        expected.append(("" if null > score else text, text))
     v2 = qa.decode(logits, features, examples, V2, options)
     assert v2 == [e[0] for e in expected]
     assert "" in v2
@@ -194,6 +199,7 @@ def test_odd_inputs(tokenizer: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"spans": "words"}, "spans: got 'words'; allowed: offsets, whitespace"),
         ({"normalisation": "bert"}, "normalisation: got 'bert'; allowed: squad, mlqa"),
         ({"max_answer": 0}, "max_answer: got 0; allowed: a whole number from 1"),
         ({"n_best": 2.5}, r"n_best: got 2\.5"),
@@ -214,11 +220,30 @@ def test_options_are_in_the_signature() -> None:
         "max_answer": "30",
         "n_best": "20",
     }
-    changed = {"normalisation": "mlqa", "max_query": 9, "max_answer": 8, "n_best": 7}
-    assert QA.configured(changed, 3).signature() == {
-        "spans": "offsets",
-        **{name: str(value) for name, value in changed.items()},
+    changed = {
+        "normalisation": "mlqa",
+        "spans": "whitespace",
+        "max_query": 9,
+        "max_answer": 8,
+        "n_best": 7,
     }
+    signature = QA.configured(changed, 3).signature()
+    assert signature == {name: str(value) for name, value in changed.items()}
+
+
+def test_the_schema_knows_the_same_options() -> None:
+    """What YAML may say is what the format takes, with MLQA's languages where it scores by them."""
+    schema = json.loads((resource_dir("schemas") / "target.schema.json").read_text())
+    known = schema["$defs"]["span_qa_options"]["properties"]
+    assert list(known) == [field.name for field in fields(SpanRules)]
+    assert known["normalisation"]["enum"] == list(NORMALISATIONS)
+    assert known["spans"]["enum"] == list(SPANS)
+    for name, value in asdict(SpanRules()).items():
+        assert f"Default: {value}." in known[name]["description"]
+    languages = schema["allOf"][-1]["then"]["properties"]["languages"]["items"]["enum"]
+    for code in languages:
+        assert normalise("x", code, "mlqa") == ["x"]
+    assert languages == ["ar", "de", "en", "es", "hi", "vi", "zh"]
 
 
 @pytest.mark.parametrize(
@@ -290,3 +315,111 @@ def test_aggregate_of_parts_is_aggregate_of_all(rows: list[tuple[float, float]])
     parts = np.concatenate([statistics[:1], statistics[1:]])
     assert QA.aggregate(parts) == whole
     assert QA.task_score(whole) == pytest.approx((whole["exact_match"] + whole["f1"]) / 2)
+
+
+# --- properties of both normalisations ---
+
+_PLAIN = re.compile(r"\b(a|an|the)\b")
+_ARTICLES = {
+    "es": ["un", "una", "unos", "unas", "el", "la", "los", "las"],
+    "vi": ["của", "là", "cái", "chiếc", "những"],
+    "de": [f"ein{end}" for end in ("", "e", "en", "em", "es", "er")]
+    + ["der", "die", "das", "den", "dem", "des"],
+    "en": ["a", "an", "the"],
+}
+PIECES = (
+    "the", "Cat", "los", "la", "ein", "DES", "của", "những", "ال", "البيت", "والبيت", "是", "一个",
+    "房子", "fox.", "»die«", "¿qué?", "एक", "घर।", "2½", "a-b", "!", "，《x》", "\u3000", "İ", "ß",
+    "the_cat", "$5", "^",
+)  # fmt: skip
+
+
+def _naive_tokens(text: str, language: str, rules: str) -> list[str]:
+    """The rules of the official scripts, step by step and character by character."""
+    text = text.lower()
+    if rules == "squad":
+        kept = "".join(c for c in text if c not in string.punctuation)
+        return _PLAIN.sub(" ", kept).split()
+    text = "".join(
+        c for c in text if c not in string.punctuation and unicodedata.category(c)[0] != "P"
+    )
+    if language == "ar":
+        text = text.replace("ال", " ")  # all that the published pattern can match
+    if language in _ARTICLES:
+        words = re.split(r"(\W+)", text)
+        text = "".join(" " if word in _ARTICLES[language] else word for word in words)
+    if language != "zh":
+        return text.split()
+    tokens = [""]
+    for c in text:
+        tokens += [c, ""] if "\u4e00" <= c <= "\u9fa5" else []
+        tokens[-1] += "" if "\u4e00" <= c <= "\u9fa5" else c
+    return [word for token in tokens for word in token.split()]
+
+
+def _naive_scores(prediction: str, golds: list[str], language: str, rules: str) -> list[float]:
+    exact, f1 = 0.0, 0.0
+    given_tokens = _naive_tokens(prediction, language, rules)
+    for gold in golds:
+        tokens = _naive_tokens(gold, language, rules)
+        exact = max(exact, float(" ".join(given_tokens) == " ".join(tokens)))
+        left, common = list(tokens), 0
+        for token in given_tokens:
+            if token in left:
+                left.remove(token)
+                common += 1
+        if common:
+            precision, recall = common / len(given_tokens), common / len(tokens)
+            f1 = max(f1, 2 * precision * recall / (precision + recall))
+    return [exact, f1]
+
+
+def _texts() -> st.SearchStrategy[str]:
+    return st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map(" ".join)
+
+
+_CASES = st.lists(
+    st.tuples(_texts(), st.lists(_texts(), min_size=1, max_size=3)), min_size=1, max_size=6
+)
+_LANGUAGES = ("ar", "de", "en", "es", "hi", "vi", "zh")
+_RULES = st.sampled_from(
+    [("squad", "en"), ("squad", "zh"), *(("mlqa", code) for code in _LANGUAGES)]
+)
+
+
+def _gold_examples(cases: Any, language: str) -> list[SpanExample]:
+    return [
+        SpanExample(str(i), language, None, "q", "", tuple(Answer(g, 0) for g in golds), True)
+        for i, (_, golds) in enumerate(cases)
+    ]
+
+
+@given(cases=_CASES, rules=_RULES, order=st.randoms(use_true_random=False))
+def test_scores_equal_a_naive_scorer(cases: Any, rules: tuple[str, str], order: Any) -> None:
+    """Aggregated statistics are the direct computation, in any order of the examples."""
+    name, language = rules
+    qa, examples = SpanQA(SpanRules(name)), _gold_examples(cases, language)
+    statistics = qa.statistics([prediction for prediction, _ in cases], examples)
+    expected = [_naive_scores(prediction, golds, language, name) for prediction, golds in cases]
+    np.testing.assert_allclose(statistics, expected, atol=1e-12)
+    assert ((statistics >= 0) & (statistics <= 1)).all()
+    assert (statistics[:, 0] <= statistics[:, 1] + (statistics[:, 1] == 0)).all()
+    scores = qa.aggregate(statistics)
+    for metric, column in zip(qa.metrics, np.array(expected).T, strict=True):
+        assert scores[metric] == pytest.approx(100 * sum(column) / len(cases), abs=1e-9)
+    places = list(range(len(cases)))
+    order.shuffle(places)
+    shuffled = qa.statistics([cases[i][0] for i in places], [examples[i] for i in places])
+    assert qa.aggregate(shuffled) == pytest.approx(scores, abs=1e-9)
+
+
+@given(cases=_CASES, rules=_RULES, pick=st.integers(0, 2))
+def test_a_perfect_prediction_scores_100(cases: Any, rules: tuple[str, str], pick: int) -> None:
+    """Whichever gold answer it gives; F1 is 0 only where nothing is left of the answer."""
+    name, language = rules
+    qa, examples = SpanQA(SpanRules(name)), _gold_examples(cases, language)
+    predictions = [golds[pick % len(golds)] for _, golds in cases]
+    statistics = qa.statistics(predictions, examples)
+    assert statistics[:, 0].tolist() == [1.0] * len(cases)
+    something = [bool(_naive_tokens(text, language, name)) for text in predictions]
+    assert all(f1 == 1.0 for f1, some in zip(statistics[:, 1], something, strict=True) if some)

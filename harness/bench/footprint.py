@@ -1,0 +1,114 @@
+"""Estimates of memory and disk: from the shape of the backbone and what a step trains.
+
+The factors were fitted to the peaks of fresh processes at XLM-R Large's width, in fp32 on a CPU
+(docs/decisions.md). Heads are left out: they are small beside the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from harness.bench.backbones import Shape
+from harness.bench.plan import Plan
+from harness.bench.steps import BackboneWork, FitWork, PredictWork, Settings, SourceWork, Step
+from harness.catalog import Training
+from harness.formats import get_format
+from harness.recipes import get_recipe
+
+_FLOAT = 4  # bytes of weights, gradients and moments, whatever the arithmetic of the forward pass
+_PROCESS = 450 << 20  # Python with torch, transformers and some data
+# Bytes that stay alive for the backward pass per token, layer and hidden unit; what each fused
+# source adds; and what attention adds per head and token of length over the hidden size.
+_TRAIN, _TRAIN_SOURCE, _TRAIN_ATTENTION = 95.0, 20.0, 10.0
+_PREDICT, _PREDICT_SOURCE = 100.0, 20.0  # per token and hidden unit: one layer at a time
+_MOMENTS = 2  # per trained weight (Adam)
+_LOGITS = 3  # of masked words over the vocabulary: logits, softmax, gradient
+_SCORED_ROW = 300  # bytes on disk: prediction, statistics and floor of one example
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Bytes: memory of a worker at its peak, the artifact on disk, a checkpoint while it runs."""
+
+    memory: int
+    disk: int
+    checkpoint: int = 0
+
+
+def footprint(plan: Plan, step: Step, settings: Settings) -> Footprint:
+    """What one step is estimated to take."""
+    work = step.work
+    shape = plan.shapes[work.backbone.name]
+    if isinstance(work, BackboneWork):
+        spec = work.backbone.pretrain
+        assert spec is not None
+        tokens = min(spec.batch_tokens, settings.micro_tokens)
+        logits = tokens * spec.mask_rate * shape.vocabulary * _FLOAT * _LOGITS
+        activations = logits + _activations(shape, tokens, spec.max_positions, 0)
+        return _training(shape, shape.weights, 0, activations)
+    sources = () if isinstance(work, SourceWork) else work.sources
+    adapter = _adapter_weights(shape, work.backbone.reduction_factor)
+    frozen, trained = len(sources) * adapter, adapter
+    if isinstance(work, FitWork | PredictWork):
+        if not get_format(work.target.format).trained:
+            trained = 0
+        if get_recipe(work.recipe.kind).full:
+            trained = shape.weights
+        elif len(sources) > 1:
+            trained += _fusion_weights(shape)
+    if isinstance(work, PredictWork):
+        activations = (_PREDICT + _PREDICT_SOURCE * len(sources)) * shape.hidden_size
+        memory = _loaded(shape, frozen + trained) + int(
+            activations * settings.predict_tokens * _width(settings)
+        )
+        return Footprint(memory, step.rows * _SCORED_ROW)
+    tokens = min(_batch(work.training), settings.micro_tokens)
+    activations = _activations(shape, tokens, work.training.max_length, len(sources))
+    return _training(shape, trained, frozen, activations * _width(settings))
+
+
+def worker_memory(plan: Plan, steps: Iterable[Step], settings: Settings) -> int:
+    """Bytes that one worker takes at most, whichever of the steps it does."""
+    return max((footprint(plan, step, settings).memory for step in steps), default=0)
+
+
+def _training(shape: Shape, trained: int, frozen: int, activations: float) -> Footprint:
+    # Beside the weights: gradients, moments, and the best weights so far.
+    beside = (1 + _MOMENTS + 1) * trained * _FLOAT
+    memory = _loaded(shape, trained + frozen) + beside + int(activations)
+    checkpoint = (1 + _MOMENTS + 1) * trained * _FLOAT  # as the Trainer saves it
+    return Footprint(memory, (trained + frozen) * _FLOAT, checkpoint)
+
+
+def _loaded(shape: Shape, added: int) -> int:
+    """Bytes of a process with the backbone and what a composition adds to it."""
+    return _PROCESS + (shape.weights + added) * _FLOAT
+
+
+def _activations(shape: Shape, tokens: int, length: int, sources: int) -> float:
+    attention = _TRAIN_ATTENTION * shape.heads * length / shape.hidden_size
+    factor = _TRAIN + _TRAIN_SOURCE * sources + attention
+    return factor * tokens * shape.layers * shape.hidden_size
+
+
+def _batch(training: Training) -> int:
+    """Padded tokens of an optimizer step at most."""
+    return training.batch_tokens or (training.batch_size or 1) * training.max_length
+
+
+def _width(settings: Settings) -> float:
+    """Size of an activation beside fp32's."""
+    return 1.0 if settings.numerics.dtype == "fp32" else 0.5
+
+
+def _adapter_weights(shape: Shape, reduction_factor: int) -> int:
+    """A bottleneck adapter in every layer (Pfeiffer et al. 2021)."""
+    wide = max(1, shape.hidden_size // reduction_factor)
+    return shape.layers * (2 * shape.hidden_size * wide + wide + shape.hidden_size)
+
+
+def _fusion_weights(shape: Shape) -> int:
+    """An AdapterFusion in every layer: query and key with biases, value without."""
+    d = shape.hidden_size
+    return shape.layers * (3 * d * d + 2 * d)

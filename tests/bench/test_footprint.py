@@ -1,0 +1,138 @@
+"""Estimates of memory and disk: weights counted on real models, and what grows with what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from harness.bench import Bench, Footprint, Plan, Selection, Settings, Step, footprint
+from harness.bench.backbones import Shape
+from harness.bench.steps import SourceWork
+from harness.catalog import Catalog, default_directory
+from harness.model import Numerics, add_adapter, add_fusion
+from tests.bench.conftest import write_catalog, xstilts
+from tests.nano import load_model
+
+SUITE = """
+name: sizes
+description: "Every recipe, for a trained target and for retrieval."
+backbones: [nano]
+settings: [adapters]
+seeds: [1]
+seed_note: One seed.
+low_resource: none, this is a test
+low_resource_languages: [B0]
+blocks:
+  - {recipes: [direct, full-ft], targets: [tiny-nli]}
+  - {recipes: [stack], targets: [tiny-nli], source_sets: [world-nli-en], row: one}
+  - {recipes: [fuse], targets: [tiny-nli, world-ret], source_sets: [world-nli-multi], row: three}
+"""
+NANO_REDUCTION = 4
+LARGE = Shape(250002, 1024, 4096, 24, 16, 512, dropout=True)  # XLM-R Large
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return Settings(tmp_path_factory.mktemp("store"), None, "refuse", Numerics())
+
+
+@pytest.fixture(scope="module")
+def catalog_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_catalog(tmp_path_factory.mktemp("catalog"), extra={"suites/sizes.yaml": SUITE})
+
+
+@pytest.fixture(scope="module")
+def plan(catalog_folder: Path, settings: Settings) -> Plan:
+    catalog = Catalog.load([default_directory(), catalog_folder])
+    return Bench(catalog, catalog.suite("sizes"), settings, Path("nowhere"), Selection()).plan()
+
+
+@pytest.fixture
+def of(plan: Plan, settings: Settings) -> Callable[[str], Footprint]:
+    """The footprint of the step with this label."""
+
+    def find(label: str) -> Footprint:
+        (step,) = [s for s in plan.steps.values() if s.label == f"{label} (seed 1)"]
+        return footprint(plan, step, settings)
+
+    return find
+
+
+def weights(adapters: int, *, fusion: bool = False, backbone: bool = False) -> int:
+    """Weights of so many adapters on nano (and a fusion of them), counted in the model."""
+    model = load_model()
+    names = [f"a{i}" for i in range(adapters)]
+    before = sum(p.numel() for p in model.parameters())
+    for name in names:
+        add_adapter(model, name, NANO_REDUCTION)
+    if fusion:
+        add_fusion(model, names)
+    return sum(p.numel() for p in model.parameters()) - (0 if backbone else before)
+
+
+def test_weights_on_disk_are_those_of_the_library(of: Callable[[str], Footprint]) -> None:
+    target, fusion = weights(1), weights(3, fusion=True) - weights(3)
+    assert of("source nli.A0").disk == 4 * target
+    assert of("direct -> tiny-nli").disk == 4 * target
+    assert of("stack[world-nli-en] -> tiny-nli").disk == 4 * weights(2)
+    assert of("fuse[world-nli-multi] -> tiny-nli").disk == 4 * (weights(4) + fusion)
+    assert of("fuse[world-nli-multi] -> world-ret").disk == 4 * (weights(3) + fusion)
+    assert of("full-ft -> tiny-nli").disk == 4 * weights(0, backbone=True)
+
+
+def test_only_what_is_trained_is_in_checkpoints(of: Callable[[str], Footprint]) -> None:
+    # weights, two moments, the best weights so far
+    assert of("stack[world-nli-en] -> tiny-nli").checkpoint == 4 * 4 * weights(1)
+    fusion = weights(3, fusion=True) - weights(3)
+    assert of("fuse[world-nli-multi] -> world-ret").checkpoint == 4 * 4 * fusion
+    assert of("score direct on tiny-nli").checkpoint == 0
+
+
+def large(plan: Plan, step: Step, settings: Settings, **training: int) -> Footprint:
+    """The step's footprint if its backbone were XLM-R Large, with other hyper-parameters."""
+    work = step.work
+    assert isinstance(work, SourceWork)
+    changed = replace(work.training, batch_tokens=None, **training)
+    shapes = dict.fromkeys(plan.shapes, LARGE)
+    return footprint(
+        replace(plan, shapes=shapes), replace(step, work=replace(work, training=changed)), settings
+    )
+
+
+def test_memory_of_a_large_model(plan: Plan, settings: Settings) -> None:
+    (step,) = [s for s in plan.steps.values() if s.label == "source nli.A0 (seed 1)"]
+    small = large(plan, step, settings, batch_size=4, max_length=128).memory
+    double = large(plan, step, settings, batch_size=8, max_length=128).memory
+    longer = large(plan, step, settings, batch_size=4, max_length=256).memory
+    # Never less than the weights, and not twice what a process of this shape was seen to take:
+    # 130 bytes per token, layer and hidden unit.
+    seen = 4 * 558_840_832 + 130 * 4 * 128 * 24 * 1024
+    assert seen < small < 1.5 * seen
+    assert small < double < longer
+    bound = replace(settings, micro_tokens=512)
+    assert large(plan, step, bound, batch_size=8, max_length=128).memory == small
+    half = replace(settings, numerics=Numerics(dtype="bf16"))
+    assert large(plan, step, half, batch_size=4, max_length=128).memory < small
+
+
+def test_workers_are_as_many_as_memory_allows(
+    catalog_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)), raising=False)
+    arguments = ["plan", "sizes", "--catalog", catalog_folder, "--out", tmp_path]
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2 << 30))
+    few = xstilts(*arguments)
+    assert " with 3 (" in few.out
+    assert "3 of 64 workers: one takes up to " in few.err
+    assert " with 8 (" in xstilts(*arguments, "--workers", "8").out
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1 << 20))
+    assert " with 1 (" in xstilts(*arguments).out
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1 << 40))
+    many = xstilts(*arguments)
+    assert " with 64 (" in many.out
+    assert "workers:" not in many.err
