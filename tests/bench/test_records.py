@@ -247,7 +247,7 @@ def test_a_scored_sentence_inside_longer_text_is_counted(with_sentence: bool) ->
     running = f"Something else stands first here. {sentence if with_sentence else ''} More follows."
     text = TextExample(id="d-9#0", language="A0", group=None, segments=(running,))
     data: Any = SimpleNamespace(
-        tests=lambda _: {"A0": scored}, scored=lambda: Overlap((scored,)),
+        tests=lambda _: {"A0": scored}, tunings=lambda _: {}, scored=lambda: Overlap((scored,)),
         texts=lambda _: make_dataset("made/texts", "*", [text], {}),
         catalog=SimpleNamespace(backbone=lambda name: SimpleNamespace(name=name)),
     )  # fmt: skip
