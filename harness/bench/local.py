@@ -124,21 +124,24 @@ class LocalExecutor:
     def _start(self, count: int) -> None:
         context = multiprocessing.get_context("spawn")
         resource_tracker.ensure_running()  # where it starts later, it lifts the mask
+        new = []
         # A new process inherits the mask: Ctrl-C cannot hit it before it says that it ignores it.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             for _ in range(count):
                 ours, theirs = context.Pipe()
-                process = context.Process(
-                    target=worker_main,
-                    args=(theirs, self.settings, self.data.portable()),
-                    daemon=True,
-                )
+                process = context.Process(target=worker_main, args=(theirs,), daemon=True)
                 process.start()
                 theirs.close()
-                self._hands.append(_Hand(process, ours))
+                new.append(_Hand(process, ours))
+                self._hands.append(new[-1])
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        # Not an argument: what does not fit into a pipe is waited for, and Ctrl-C must end that.
+        work = (self.settings, self.data.portable())
+        for hand in new:
+            with suppress(*_GONE):  # receiving from it will say that it died
+                hand.pipe.send(work)
 
     def _schedule(self, missing: dict[tuple[str, str], Step]) -> None:
         waiting = dict(missing)
@@ -284,8 +287,8 @@ class _PipeHandler(logging.Handler):
             self._pipe.send(("log", record.levelno, record.getMessage()))
 
 
-def worker_main(pipe: Connection, settings: Settings, data: SuiteData) -> None:
-    """A worker process: do the steps that come through the pipe until it closes."""
+def worker_main(pipe: Connection) -> None:
+    """A worker process: settings and data come through the pipe, then steps until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     parent = os.getppid()
@@ -316,6 +319,7 @@ def worker_main(pipe: Connection, settings: Settings, data: SuiteData) -> None:
             raise SystemExit(1)  # predicting has no checkpoint to write
 
     with suppress(*_GONE):  # the parent is gone
+        settings, data = pipe.recv()
         _serve(pipe, settings, data, begin, report, should_stop)
 
 
