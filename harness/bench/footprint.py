@@ -11,7 +11,15 @@ from dataclasses import dataclass
 
 from harness.bench.backbones import Shape
 from harness.bench.plan import Plan
-from harness.bench.steps import BackboneWork, FitWork, PredictWork, Settings, SourceWork, Step
+from harness.bench.steps import (
+    BackboneWork,
+    FitWork,
+    PredictWork,
+    Settings,
+    SourceRef,
+    SourceWork,
+    Step,
+)
 from harness.catalog import Training
 from harness.formats import get_format
 from harness.recipes import get_recipe
@@ -25,11 +33,13 @@ _PREDICT, _PREDICT_SOURCE = 100.0, 20.0  # per token and hidden unit: one layer 
 _MOMENTS = 2  # per trained weight (Adam)
 _LOGITS = 3  # of masked words over the vocabulary: logits, softmax, gradient
 _SCORED_ROW = 300  # bytes on disk: prediction, statistics and floor of one example
+# Bytes in memory: an example with its prediction; an encoded row; what the model says of one.
+_EXAMPLE, _ROW, _OUTPUT = 700, 1500, 3000
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Bytes: memory of a worker at its peak, the artifact on disk, a checkpoint while it runs."""
+    """Bytes: memory of a worker, the artifact on disk, a checkpoint while it runs."""
 
     memory: int
     disk: int
@@ -47,29 +57,24 @@ def footprint(plan: Plan, step: Step, settings: Settings) -> Footprint:
         logits = tokens * spec.mask_rate * shape.vocabulary * _FLOAT * _LOGITS
         activations = logits + _activations(shape, tokens, spec.max_positions, 0)
         return _training(shape, shape.weights, 0, activations)
-    sources = () if isinstance(work, SourceWork) else work.sources
     adapter = _adapter_weights(shape, work.backbone.reduction_factor)
-    frozen, trained = len(sources) * adapter, adapter
-    if isinstance(work, FitWork | PredictWork):
-        if not get_format(work.target.format).trained:
-            trained = 0
-        if get_recipe(work.recipe.kind).full:
-            trained = shape.weights
-        elif len(sources) > 1:
-            trained += _fusion_weights(shape)
-    if isinstance(work, PredictWork):
-        activations = (_PREDICT + _PREDICT_SOURCE * len(sources)) * shape.hidden_size
-        memory = _loaded(shape, frozen + trained) + int(
-            activations * settings.predict_tokens * _width(settings)
-        )
-        return Footprint(memory, step.rows * _SCORED_ROW)
-    tokens = min(_batch(work.training), settings.micro_tokens)
-    activations = _activations(shape, tokens, work.training.max_length, len(sources))
-    return _training(shape, trained, frozen, activations * _width(settings))
+    if isinstance(work, SourceWork):
+        return _training(shape, adapter, 0, _passes(shape, work.training, work, settings))
+    frozen, trained = len(work.sources) * adapter, adapter
+    if not get_format(work.target.format).trained:
+        trained = 0
+    if get_recipe(work.recipe.kind).full:
+        trained = shape.weights
+    elif len(work.sources) > 1:
+        trained += _fusion_weights(shape)
+    if isinstance(work, FitWork):
+        return _training(shape, trained, frozen, _passes(shape, work.training, work, settings))
+    memory = _loaded(shape, frozen + trained) + _predicting(shape, work, step, settings)
+    return Footprint(memory, step.rows * _SCORED_ROW)
 
 
 def worker_memory(plan: Plan, steps: Iterable[Step], settings: Settings) -> int:
-    """Bytes that one worker takes at most, whichever of the steps it does."""
+    """The largest estimate for any of the steps, in bytes."""
     return max((footprint(plan, step, settings).memory for step in steps), default=0)
 
 
@@ -81,6 +86,32 @@ def _training(shape: Shape, trained: int, frozen: int, activations: float) -> Fo
     return Footprint(memory, (trained + frozen) * _FLOAT, checkpoint)
 
 
+def _passes(
+    shape: Shape, training: Training, work: SourceWork | FitWork, settings: Settings
+) -> float:
+    """Bytes of activations in a training step."""
+    sources: tuple[SourceRef, ...] = ()
+    names = {work.source.format if isinstance(work, SourceWork) else work.target.format}
+    if isinstance(work, FitWork):
+        sources = work.sources
+        if work.mode == "mixture":
+            names = {ref.source.format for ref in sources}
+    rows = (training.batch_size or 0) * max(get_format(name).typical_rows for name in names)
+    tokens = min(training.batch_tokens or rows * training.max_length, settings.micro_tokens)
+    found = _activations(shape, tokens, training.max_length, len(sources))
+    return found * _width(settings)
+
+
+def _predicting(shape: Shape, work: PredictWork, step: Step, settings: Settings) -> int:
+    """Bytes of a pass, of the largest language's rows with their outputs, of all examples."""
+    factor = (_PREDICT + _PREDICT_SOURCE * len(work.sources)) * _width(settings)
+    activations = factor * settings.predict_tokens * shape.hidden_size
+    task_format = get_format(work.target.format)
+    output = _OUTPUT if task_format.trained else shape.hidden_size * _FLOAT  # or a vector
+    held = step.largest * task_format.typical_rows * (_ROW + output)
+    return int(activations) + held + step.rows * _EXAMPLE
+
+
 def _loaded(shape: Shape, added: int) -> int:
     """Bytes of a process with the backbone and what a composition adds to it."""
     return _PROCESS + (shape.weights + added) * _FLOAT
@@ -90,11 +121,6 @@ def _activations(shape: Shape, tokens: int, length: int, sources: int) -> float:
     attention = _TRAIN_ATTENTION * shape.heads * length / shape.hidden_size
     factor = _TRAIN + _TRAIN_SOURCE * sources + attention
     return factor * tokens * shape.layers * shape.hidden_size
-
-
-def _batch(training: Training) -> int:
-    """Padded tokens of an optimizer step at most."""
-    return training.batch_tokens or (training.batch_size or 1) * training.max_length
 
 
 def _width(settings: Settings) -> float:

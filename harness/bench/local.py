@@ -10,9 +10,10 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -21,7 +22,7 @@ from typing import Any, Protocol
 
 from harness.bench.data import SuiteData
 from harness.bench.plan import Plan
-from harness.bench.steps import Settings, Step
+from harness.bench.steps import PredictWork, Settings, Step
 from harness.bench.store import Store
 from harness.errors import InputError, WorkError, XstiltsError
 
@@ -96,17 +97,13 @@ class LocalExecutor:
         from harness.bench.work import Worker  # noqa: PLC0415  (torch loads only where steps run)
         from harness.train import Interrupted  # noqa: PLC0415
 
-        with _noticed_signals() as stop:
+        predicting = False
+        with _noticed_signals(at_once=lambda: predicting) as stop:
             worker = Worker(self.settings, self.data, should_stop=lambda: bool(stop))
             for step in missing.values():
-
-                def report(done: int, total: int, loss: float | None, step: Step = step) -> None:
-                    self.observer.progressed(step, done, total, loss)
-                    if stop and loss is None:
-                        raise Interrupted  # predicting has no checkpoint to write
-
-                worker.on_progress = report
+                worker.on_progress = partial(self.observer.progressed, step)
                 self.observer.started(step)
+                predicting = not _has_checkpoints(step)
                 try:
                     while not stop and not worker.run(step):
                         time.sleep(_POLL_SECONDS)  # another process is doing it
@@ -221,11 +218,11 @@ class LocalExecutor:
     def _stop(self, store: Store) -> None:
         """Ask workers to stop (they write a checkpoint), wait for them, then make them.
 
-        Whoever is still loading has nothing to lose; a second signal ends the waiting.
+        Whoever still loads, or predicts, has nothing to lose; a second signal ends the waiting.
         """
         try:
             for hand in self._hands:
-                if hand.step is not None and _has_begun(hand):
+                if hand.step is not None and _has_checkpoints(hand.step) and _has_begun(hand):
                     hand.process.terminate()
                 else:
                     hand.process.kill()
@@ -243,6 +240,11 @@ class LocalExecutor:
             self._hands.clear()
 
 
+def _has_checkpoints(step: Step) -> bool:
+    """Whether stopping the step at once would lose what a checkpoint can keep."""
+    return not isinstance(step.work, PredictWork)
+
+
 def _has_begun(hand: _Hand) -> bool:
     """Whether its step has got anywhere; what it has said and nobody heard counts."""
     with suppress(*_GONE):
@@ -252,13 +254,16 @@ def _has_begun(hand: _Hand) -> bool:
 
 
 @contextmanager
-def _noticed_signals() -> Iterator[list[int]]:
-    """SIGINT and SIGTERM seen so far: the first lets a checkpoint be written, a second stops."""
+def _noticed_signals(at_once: Callable[[], bool]) -> Iterator[list[int]]:
+    """SIGINT and SIGTERM seen so far: the first lets a checkpoint be written, a second stops.
+
+    Where `at_once` says so, the first one stops.
+    """
     seen: list[int] = []
 
     def notice(number: int, _: object) -> None:
         seen.append(number)
-        if len(seen) > 1:
+        if len(seen) > 1 or at_once():
             raise KeyboardInterrupt(number)
         with suppress(RuntimeError):  # it came in the middle of another line
             log.warning(_STOPPING)

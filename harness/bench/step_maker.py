@@ -151,7 +151,7 @@ class StepMaker:
         seed: int,
     ) -> Step:
         """The step that predicts and scores a target in all its languages."""
-        tests = self.data.tests(target)
+        tests, tunings = self.data.tests(target), self.data.tunings(target)
         inputs = {
             **self._backbone_inputs(backbone),
             "recipe": [recipe.kind, plain(recipe.options)],
@@ -159,7 +159,7 @@ class StepMaker:
             "target": _task_identity(target),
             "lengths": [target.max_length, target.doc_stride],
             "options": self._options(backbone, target),
-            "tuned on": {code: d.fingerprint for code, d in self.data.tunings(target).items()},
+            "tuned on": {code: dataset.fingerprint for code, dataset in tunings.items()},
             "fit": fit,
             "format": get_format(target.format).version,
             "data": {language: dataset.fingerprint for language, dataset in tests.items()},
@@ -169,7 +169,8 @@ class StepMaker:
         # Without anything trained the prediction does not depend on the seed, nor does its key.
         seeded = fit is not None or bool(sources)
         suffix = f" (seed {seed})" if seeded else ""
-        rows = sum(len(dataset) for dataset in tests.values())
+        sizes = [len(dataset) for dataset in (*tests.values(), *tunings.values())]
+        rows = sum(sizes)
         return self._add(
             "predict",
             f"score {_recipe_label(recipe, source_set)} on {target.name}{suffix}",
@@ -178,6 +179,7 @@ class StepMaker:
             PredictWork(backbone, recipe, sources, target, fit, seed),
             rows,
             rows * _tokens(target.format) * _PREDICT_SHARE * (1 + 0.3 * len(sources)),
+            max(sizes),
         )
 
     def _add(
@@ -189,9 +191,10 @@ class StepMaker:
         work: Work,
         rows: int,
         cost: float,
+        largest: int = 0,
     ) -> Step:
         key = step_key(kind, inputs, self.settings)
-        step = Step(kind, key, label, needs, work, cost, rows)
+        step = Step(kind, key, label, needs, work, cost, rows, largest)
         return self.plan.steps.setdefault(step.id, step)
 
     def _backbone_inputs(self, backbone: BackboneRef) -> dict[str, object]:

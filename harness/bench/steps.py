@@ -100,7 +100,7 @@ Work = BackboneWork | SourceWork | FitWork | PredictWork
 class Step:
     """One unit of work. `needs` are the keys of what it builds on; `cost` is in relative units.
 
-    `rows` are the examples that it trains on or scores.
+    `rows` are the examples that it trains on or scores, `largest` those of the largest set.
     """
 
     kind: str
@@ -110,6 +110,7 @@ class Step:
     work: Work
     cost: float
     rows: int
+    largest: int = 0
 
     @property
     def id(self) -> tuple[str, str]:

@@ -66,6 +66,7 @@ class Format(ABC, Generic[E]):
     metrics: ClassVar[
         tuple[str, ...]
     ]  # the metrics that aggregate() gives; task_score() joins them
+    typical_rows: ClassVar[int] = 1  # model inputs of an example as a rule, for estimates only
     trained: ClassVar[bool] = True  # False: there is no head and no target training (retrieval)
     tuned: ClassVar[bool] = False  # True: tune() on the dev set of each language comes first
 

@@ -34,6 +34,7 @@ class BitextRetrieval(RetrievalFormat[BitextExample]):
 
     name: ClassVar[str] = "bitext_retrieval"
     metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
+    typical_rows: ClassVar[int] = 2
 
     def encode(
         self,

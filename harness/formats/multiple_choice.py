@@ -23,6 +23,7 @@ class MultipleChoice(Format[ChoiceExample]):
 
     name: ClassVar[str] = "multiple_choice"
     metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
+    typical_rows: ClassVar[int] = 4
 
     def encode(
         self,

@@ -12,7 +12,7 @@ import pytest
 
 from harness.bench import Bench, Footprint, Plan, Selection, Settings, Step, footprint
 from harness.bench.backbones import Shape
-from harness.bench.steps import SourceWork
+from harness.bench.steps import PredictWork, SourceWork
 from harness.catalog import Catalog, default_directory
 from harness.model import Numerics, add_adapter, add_fusion
 from tests.bench.conftest import write_catalog, xstilts
@@ -118,6 +118,34 @@ def test_memory_of_a_large_model(plan: Plan, settings: Settings) -> None:
     assert large(plan, step, bound, batch_size=8, max_length=128).memory == small
     half = replace(settings, numerics=Numerics(dtype="bf16"))
     assert large(plan, step, half, batch_size=4, max_length=128).memory < small
+
+
+def test_an_example_of_several_rows_takes_as_many(plan: Plan, settings: Settings) -> None:
+    (step,) = [s for s in plan.steps.values() if s.label == "source nli.A0 (seed 1)"]
+    assert isinstance(step.work, SourceWork)
+    choice = replace(step.work.source, format="multiple_choice")
+    four = replace(step, work=replace(step.work, source=choice))
+    wide = replace(settings, micro_tokens=1 << 20)
+    one_row = large(plan, step, wide, batch_size=8, max_length=128)
+    assert large(plan, four, wide, batch_size=2, max_length=128) == one_row
+
+
+def test_corpora_are_held_in_memory(plan: Plan, settings: Settings) -> None:
+    """BUCC's largest corpus, as vectors of XLM-R Large, is more than the model."""
+    (step,) = [
+        s
+        for s in plan.steps.values()
+        if s.label.startswith("score fuse[world-nli-multi] on world-ret")
+    ]
+    assert isinstance(step.work, PredictWork)
+    shapes = replace(plan, shapes=dict.fromkeys(plan.shapes, LARGE))
+    mining = replace(step.work, target=replace(step.work.target, format="bitext_mining"))
+    small, full = (
+        footprint(shapes, replace(step, work=mining, rows=4 * n, largest=n), settings).memory
+        for n in (1000, 812_000)
+    )
+    vectors = 4 * 1024 * (812_000 - 1000)
+    assert vectors < full - small < 3 * vectors
 
 
 def test_workers_are_as_many_as_memory_allows(
