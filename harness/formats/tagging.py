@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from harness.data.examples import TaggingExample
 from harness.errors import InputError
-from harness.formats.base import Batch, EncodeOptions, Feature, Format, Logits, Statistics
+from harness.formats.base import (
+    Batch,
+    EncodeOptions,
+    Feature,
+    Format,
+    Logits,
+    Statistics,
+    check_names,
+)
 from harness.formats.batching import Specials, slices
 from harness.formats.scoring import check_counts, label_table, unknown_label, withheld
 
@@ -32,6 +40,17 @@ class Tagging(Format[TaggingExample]):
     name: ClassVar[str] = "tagging"
     metrics: ClassVar[tuple[str, ...]] = ("f1",)
 
+    def __init__(self, separators: int = 1) -> None:
+        self.separators = separators
+
+    def configured(self, options: Mapping[str, Any], depth: int) -> Tagging:
+        """`separators` that end a row: 2 is what XTREME's run_tag.py gives XLM-R, 1 is usual."""
+        check_names(self.name, options, ("separators",))
+        separators = options.get("separators", 1)
+        if separators not in (1, 2) or isinstance(separators, bool):
+            raise InputError(f"options: separators: got {separators}; allowed: 1, 2")
+        return Tagging(separators)
+
     def encode(
         self,
         examples: Sequence[TaggingExample],
@@ -44,11 +63,13 @@ class Tagging(Format[TaggingExample]):
         """Features of at most `max_length` tokens; official rules for cutting and odd words."""
         table = label_table(labels)
         specials = Specials.of(tokenizer)
-        room = options.max_length - specials.single_length
+        more = specials.single[1] * (self.separators - 1)
+        taken = specials.single_length + len(more)
+        room = options.max_length - taken
         if room < 1:
             raise InputError(
                 f"max_length {options.max_length} leaves no room for a word; "
-                f"allowed: {specials.single_length + 1} or more"
+                f"allowed: {taken + 1} or more"
             )
         features: list[Feature] = []
         unknown = [tokenizer.unk_token_id]
@@ -63,7 +84,8 @@ class Tagging(Format[TaggingExample]):
                     positions.append(len(specials.single[0]) + len(row))
                     row.extend(word)
                 target = None if targets is None else targets[start:stop]
-                features.append(Feature((specials.join(row),), index, target, tuple(positions)))
+                ended = (*specials.join(row), *more)
+                features.append(Feature((ended,), index, target, tuple(positions)))
         return features
 
     def add_head(self, model: XLMRobertaAdapterModel, name: str, labels: Sequence[str]) -> None:
@@ -152,8 +174,8 @@ class Tagging(Format[TaggingExample]):
         return max(candidates, key=lambda statistics: self.aggregate(statistics)["f1"])
 
     def signature(self) -> dict[str, str]:
-        """Which chunks count."""
-        return {"chunks": "seqeval-0.0.12"}
+        """Which chunks count, and how rows end."""
+        return {"chunks": "seqeval-0.0.12", "separators": str(self.separators)}
 
 
 def chunks(tags: Sequence[str]) -> list[Chunk]:

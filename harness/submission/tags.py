@@ -61,7 +61,7 @@ class Tags(Layout[list[TaggingExample]]):
 
     def signature(self, task: Target) -> dict[str, str]:
         """Which chunks count."""
-        return Tagging().signature()
+        return {"chunks": Tagging().signature()["chunks"]}
 
     def predictions_text(
         self, rows: Sequence[Row], examples: Sequence[TaggingExample], task: Target

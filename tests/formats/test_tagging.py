@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -84,6 +85,35 @@ def test_a_long_sentence_is_cut_at_word_borders(tokenizer: Any) -> None:
     for left, right in pairwise(features):
         first_word = (*right.extra[1:], right.length - 1)[0] - right.extra[0]
         assert left.length + first_word > 16
+
+
+@pytest.mark.parametrize(
+    ("separators", "words", "rows"),
+    # XTREME's run_tag.py: 128 less <s> and </s></s> for XLM-R; usually less <s> and </s>.
+    [(2, 125, 1), (2, 126, 2), (1, 126, 1), (1, 127, 2)],
+)
+def test_the_rows_of_a_sentence(tokenizer: Any, separators: int, words: int, rows: int) -> None:
+    known = (token[1:] for token in sorted(tokenizer.get_vocab()) if token.startswith("▁"))
+    word = next(w for w in known if w and len(tokenizer.tokenize(w)) == 1)
+    form = TAGGING.configured({"separators": separators}, 12)
+    example = _example([word] * words, ["O"] * words)
+    features = form.encode(
+        [example], tokenizer, TAGS, EncodeOptions(max_length=128), training=False
+    )
+    assert len(features) == rows
+    inner = tokenizer(word, add_special_tokens=False)["input_ids"]
+    ends = [tokenizer.sep_token_id] * separators
+    first = [tokenizer.cls_token_id, *inner * min(words, 127 - separators), *ends]
+    assert list(features[0].rows[0]) == first
+    logits = [_oracle(replace(f, target=(1,) * len(f.extra)), TAGS) for f in features]
+    assert form.decode(logits, features, [example], TAGS, EncodeOptions()) == [["B-PER"] * words]
+    assert form.signature()["separators"] == str(separators)
+
+
+@pytest.mark.parametrize("value", [0, 3, "2", True, None])
+def test_separators_that_no_row_has(value: Any) -> None:
+    with pytest.raises(InputError, match=r"options: separators: got .*allowed: 1, 2"):
+        TAGGING.configured({"separators": value}, 12)
 
 
 def test_tags_outside_the_labels(tokenizer: Any) -> None:
