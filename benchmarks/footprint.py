@@ -51,9 +51,9 @@ def main() -> None:
 def measure(what: str, sources: int, rows: int, length: int) -> float:
     """The factor of one case, in this process."""
     import torch  # noqa: PLC0415  (in the measured processes only)
-    from adapters import SeqBnConfig, XLMRobertaAdapterModel  # noqa: PLC0415
-    from adapters.composition import Fuse, Stack  # noqa: PLC0415
-    from transformers import XLMRobertaConfig  # noqa: PLC0415
+    from adapters import SeqBnConfig, XLMRobertaAdapterModel  # noqa: PLC0415  (as torch)
+    from adapters.composition import Fuse, Stack  # noqa: PLC0415  (as torch)
+    from transformers import XLMRobertaConfig  # noqa: PLC0415  (as torch)
 
     torch.set_num_threads(1)
     config = XLMRobertaConfig(

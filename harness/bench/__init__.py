@@ -5,7 +5,7 @@ from harness.bench.data import SuiteData
 from harness.bench.estimate import estimate
 from harness.bench.evaluate import evaluate_model, find_backbone
 from harness.bench.footprint import Footprint, footprint, worker_memory
-from harness.bench.layers import check_sweep, sweep_layers
+from harness.bench.layers import check_sweep, parse_layers, sweep_layers
 from harness.bench.local import LocalExecutor, Observer
 from harness.bench.plan import Cell, Plan, Selection
 from harness.bench.planning import make_plan, plan_source
@@ -43,6 +43,7 @@ __all__ = [
     "inspect_backbone",
     "make_plan",
     "open_model",
+    "parse_layers",
     "plan_source",
     "record_path",
     "sweep_layers",

@@ -72,11 +72,13 @@ def sweep_layers(
     backbone: BackboneFiles,
     scorer: Scorer,
     *,
-    layers: str,
+    layers: Sequence[int],
     poolings: Sequence[Any],
     on: str,
 ) -> dict[str, Any]:
-    """Scores on `dev` or `test` by layer and pooling, as a JSON document; `check_sweep` first.
+    """Scores on `dev` or `test` by layer and pooling, as a JSON document.
+
+    `check_sweep` and `parse_layers` come first: they know what is wrong before anything is loaded.
 
     Without a model that of the bare backbone. Vectors are kept in temporary files.
     """
@@ -84,11 +86,7 @@ def sweep_layers(
     scorer.settings.numerics.apply()
     base = load_backbone(backbone, scorer.settings.numerics.torch_device)
     form: Any = target_format(target, base.config.num_hidden_layers)
-    variants = [
-        RetrievalOptions(layer, pooling)
-        for layer in parse_layers(layers, base.config.num_hidden_layers)
-        for pooling in poolings
-    ]
+    variants = [RetrievalOptions(layer, pooling) for layer in layers for pooling in poolings]
     goal = Goal(target.name, form, target.labels, 0 if model is None else model.seed)
     if model is None:
         bare = get_recipe("direct")
@@ -135,9 +133,10 @@ def _scores(
     goal, tuned, scores = run.goal, dict[RetrievalOptions, Tuned[Any]](), {}
     for split, dataset in sets.items():
         with tempfile.TemporaryDirectory(prefix="xstilts-layers-") as name:
-            _check_room(Path(name), 2 * len(dataset) * len(variants) * width * 4)
             run.goal = replace(goal, format=form.computing(variants, Path(name)))
-            passed = run.logits(dataset)
+            features = run.encode(dataset)
+            _check_room(Path(name), len(features) * len(variants) * width * 4)
+            passed = run.logits(dataset, features)
             for variant in variants:
                 chosen: Format[Any] = form.with_options(variant)
                 predictions = None
@@ -151,7 +150,7 @@ def _scores(
                     predictions = chosen.decode(*passed)
                 statistics = chosen.statistics(predictions, dataset.examples)
                 scores[variant] = chosen.task_score(chosen.aggregate(statistics))
-            del passed  # the files of the vectors go
+            del passed, features  # the files of the vectors go
     run.goal = goal
     return scores
 
@@ -160,7 +159,7 @@ def _check_room(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed + _SPARE > free:
         raise WorkError(
-            f"{folder.parent}: {free >> 20} MiB are free, but the vectors of a sweep need up to "
+            f"{folder.parent}: {free >> 20} MiB are free, but the vectors of a sweep need "
             f"{needed >> 20}; choose fewer --layers or one --pooling, or set TMPDIR"
         )
 

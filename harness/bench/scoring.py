@@ -142,14 +142,18 @@ class Pass:
     done: int = 0
     tokens: int = 0
 
-    def logits(
-        self, dataset: Dataset
-    ) -> tuple[Sequence[Logits], Sequence[Feature], Sequence[Any], Sequence[str], EncodeOptions]:
-        """What a format's decode and tune take."""
-        goal, size = self.goal, len(dataset)
-        features = goal.format.encode(
-            dataset.examples, self.tokenizer, goal.labels, self.options, training=False
+    def encode(self, dataset: Dataset) -> list[Feature]:
+        """What will pass through the model."""
+        return self.goal.format.encode(
+            dataset.examples, self.tokenizer, self.goal.labels, self.options, training=False
         )
+
+    def logits(
+        self, dataset: Dataset, features: Sequence[Feature] | None = None
+    ) -> tuple[Sequence[Logits], Sequence[Feature], Sequence[Any], Sequence[str], EncodeOptions]:
+        """What a format's decode and tune take; `features` are those of `encode`, if at hand."""
+        goal, size = self.goal, len(dataset)
+        features = self.encode(dataset) if features is None else features
         self.tokens += sum(len(row) for feature in features for row in feature.rows)
 
         def report(n: int, of: int) -> None:

@@ -93,49 +93,48 @@ def _target(catalog: Catalog, target: Target, file: Path) -> Iterator[Problem]:
     yield from unknown_language(file, "train_language", target.train_language, catalog.languages)
     yield from _format(file, target.format, (_MASKED_LM,))
     yield from _labels(file, target.format, target.labels)
-    trained = target.format not in _RETRIEVAL
-    if not trained and target.train is not None:
-        yield problem(file, "train", "a mapping", "nothing: retrieval is not trained", "remove it")
-    if trained and target.train is None:
-        allowed = f"where the rows come from, for format '{target.format}'"
-        todo = "add it" if target.dev else "add train and dev"
-        yield problem(file, "train", "nothing", allowed, todo)
-    if target.format == _MINING and target.dev is None:
-        allowed = "where the rows come from that the threshold is tuned on, in each language"
-        yield problem(file, "dev", "nothing", allowed, "add it")
-    home = (target.train_language,)
-    for key, split, languages in (
-        ("train", target.train, home),
-        ("dev", target.dev, home if trained else target.languages),
-    ):
-        if split is not None:
-            yield from _split(catalog, file, key, split, languages, target.world)
-    yield from _split(catalog, file, "test", target.test, target.languages, target.world)
+    yield from _target_splits(catalog, target, file, "")
     if target.hub is not None:
-        yield from _hub(catalog, target, target.hub, file)
+        yield from _target_splits(catalog, target.on_hub(), file, "hub.")
+        yield from _hub(target, target.hub, file)
     for name, training in target.settings.items():
         yield from _training(file, f"settings.{name}", training)
 
 
-def _hub(catalog: Catalog, target: Target, hub: HubSplits, file: Path) -> Iterator[Problem]:
-    own = {"train": target.train, "dev": target.dev}
+def _target_splits(catalog: Catalog, target: Target, file: Path, prefix: str) -> Iterator[Problem]:
+    """Problems of the splits that a target has; `prefix` says where in its file they stand."""
+    trained = target.format not in _RETRIEVAL
+    if not trained and target.train is not None:
+        allowed = "nothing: retrieval is not trained"
+        yield problem(file, f"{prefix}train", "a mapping", allowed, "remove it")
+    if trained and target.train is None:
+        allowed = f"where the rows come from, for format '{target.format}'"
+        todo = "add it" if target.dev else "add train and dev"
+        yield problem(file, f"{prefix}train", "nothing", allowed, todo)
+    if target.format == _MINING and target.dev is None:
+        allowed = "where the rows come from that the threshold is tuned on, in each language"
+        yield problem(file, f"{prefix}dev", "nothing", allowed, "add it")
     home = (target.train_language,)
-    for name, split, languages in (
-        ("train", hub.train, home),
-        ("dev", hub.dev, target.languages if target.format in _RETRIEVAL else home),
-        ("test", hub.test, target.languages),
+    for key, split, languages in (
+        ("train", target.train, home),
+        ("dev", target.dev, home if trained else target.languages),
+        ("test", target.test, target.languages),
     ):
-        key = f"hub.{name}"
-        if split is None:
-            if own.get(name) is not None:
-                allowed = f"where the hub has it, since the target has `{name}`"
-                yield problem(file, key, "nothing", allowed, "add it")
-            continue
-        yield from _split(catalog, file, key, split, languages, target.world)
-        pieces = (piece for language in languages for piece in split.pieces(language))
+        if split is not None:
+            yield from _split(catalog, file, f"{prefix}{key}", split, languages, target.world)
+
+
+def _hub(target: Target, hub: HubSplits, file: Path) -> Iterator[Problem]:
+    """A dev split that the target has but not on the hub, and splits with other readers there."""
+    if hub.dev is None and target.dev is not None:
+        allowed = "where the hub has it, since the target has `dev`"
+        yield problem(file, "hub.dev", "nothing", allowed, "add it")
+    languages = dict.fromkeys((target.train_language, *target.languages))
+    for name, split in (("train", hub.train), ("dev", hub.dev), ("test", hub.test)):
+        pieces = [piece for code in languages for piece in split.pieces(code)] if split else []
         for reader in dict.fromkeys(piece.reader for piece in pieces):
             if reader != _HUB:
-                yield problem(file, f"{key}.reader", f"'{reader}'", f"'{_HUB}'", "correct it")
+                yield problem(file, f"hub.{name}.reader", f"'{reader}'", f"'{_HUB}'", "correct it")
 
 
 def _recipe(recipe: Recipe, file: Path) -> Iterator[Problem]:

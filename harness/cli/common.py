@@ -24,7 +24,7 @@ _ONLY_KEYS = ("recipe", "set", "target", "setting")
 log = logging.getLogger(__name__)
 
 
-def _all_of(*options: Decorator) -> Decorator:
+def all_of(*options: Decorator) -> Decorator:
     """One decorator for several options; help lists them in this order."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -36,7 +36,7 @@ def _all_of(*options: Decorator) -> Decorator:
 
 
 # Device, arithmetic, threads, workers, memory and checkpoints.
-machine_options = _all_of(
+machine_options = all_of(
     click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda:N."),
     click.option(
         "--dtype",
@@ -115,11 +115,11 @@ hub_option = click.option(
     is_flag=True,
     help="Read the targets that the catalog knows on the hub from there, instead of from files.",
 )
-data_options = _all_of(data_option, hub_option, bad_rows_option, catalog_option)
+data_options = all_of(data_option, hub_option, bad_rows_option, catalog_option)
 
 # Which part of a suite to run, and where results go.
 backbone_option = click.option("--backbone", help="Catalog name, local folder, or hub id@revision.")
-suite_options = _all_of(
+suite_options = all_of(
     click.option(
         "--out",
         type=click.Path(path_type=Path, file_okay=False),

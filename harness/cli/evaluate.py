@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 from harness.bench import Scorer, evaluate_model
 from harness.cli.common import data_options, machine_options, show_log
-from harness.cli.model import prepare, show_progress
+from harness.cli.model import model_options, prepare, show_progress
 from harness.errors import InputError
 from harness.results import write_json
 
@@ -28,21 +28,7 @@ _UNDEFINED = "–"
     metavar="NAME",
     help="A target to score; may be repeated.",
 )
-@click.option(
-    "--suite",
-    default="default",
-    show_default=True,
-    help="The suite whose definition of low-resource is used.",
-)
-@click.option(
-    "--backbone", help="Catalog name, local folder, or hub id@revision. [default: the model's own]"
-)
-@click.option(
-    "--store",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Where a backbone that was pretrained here lies. "
-    "[default: the store that FOLDER is in, else results/SUITE/store]",
-)
+@model_options("The suite whose definition of low-resource is used.")
 @click.option("--json", "as_json", is_flag=True, help="Print the scores as JSON.")
 @click.option(
     "--out",
@@ -63,10 +49,10 @@ def command(
     show_log()
     if out is not None and not out.absolute().parent.is_dir():
         raise InputError(f"--out: {out.parent} is not a folder; make it first")
-    model, chosen, backbone, bench = prepare(folder, targets, suite, options)
-    assert model is not None
-    scorer = Scorer(bench.settings, bench.data, show_progress)
-    result = evaluate_model(model, chosen, backbone, scorer)
+    ready = prepare(folder, targets, suite, options)
+    assert ready.model is not None
+    scorer = Scorer(ready.bench.settings, ready.bench.data, show_progress)
+    result = evaluate_model(ready.model, ready.targets, ready.backbone, scorer)
     if out is not None:
         write_json(out, result)
     if as_json:

@@ -9,9 +9,9 @@ from typing import Any
 import click
 from tabulate import tabulate
 
-from harness.bench import Scorer, check_sweep, sweep_layers
+from harness.bench import Scorer, check_sweep, parse_layers, sweep_layers
 from harness.cli.common import data_options, load_catalog, machine_options, show_log
-from harness.cli.model import prepare, show_progress
+from harness.cli.model import model_options, prepare, show_progress
 from harness.errors import InputError
 from harness.formats import POOLINGS
 
@@ -41,15 +41,7 @@ _SCORED = (
     show_default=True,
     help="Rows to compare on; a choice may rest on dev only.",
 )
-@click.option("--suite", default="default", show_default=True, help="Whose backbone is used.")
-@click.option(
-    "--backbone", help="Catalog name, local folder, or hub id@revision. [default: the model's own]"
-)
-@click.option(
-    "--store",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Where a backbone that was pretrained here lies. [default: the store that FOLDER is in]",
-)
+@model_options("Whose backbone is used.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with each language.")
 @data_options
 @machine_options
@@ -64,9 +56,13 @@ def command(
     show_log()
     poolings = _poolings(pooling)
     check_sweep(load_catalog(options["catalog_folders"], hub=options["hub"]).target(target), on)
-    model, (chosen,), backbone, bench = prepare(folder, (target,), suite, options)
-    scorer = Scorer(bench.settings, bench.data, show_progress)
-    result = sweep_layers(model, chosen, backbone, scorer, layers=layers, poolings=poolings, on=on)
+    ready = prepare(folder, (target,), suite, options)
+    (chosen,) = ready.targets
+    wanted = parse_layers(layers, ready.depth)
+    scorer = Scorer(ready.bench.settings, ready.bench.data, show_progress)
+    result = sweep_layers(
+        ready.model, chosen, ready.backbone, scorer, layers=wanted, poolings=poolings, on=on,
+    )  # fmt: skip
     if as_json:
         click.echo(json.dumps(result, indent=2, ensure_ascii=False))
     else:

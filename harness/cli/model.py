@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -19,15 +19,42 @@ from harness.bench import (
     open_model,
 )
 from harness.catalog import Target
-from harness.cli.common import make_bench
+from harness.cli.common import Decorator, all_of, make_bench
 from harness.errors import InputError
 from harness.model import BackboneFiles
 
 
+class Prepared(NamedTuple):
+    """A model (None: the bare backbone), its backbone and targets that fit both."""
+
+    model: SavedModel | None
+    targets: list[Target]
+    backbone: BackboneFiles
+    depth: int  # layers of the backbone
+    bench: Bench
+
+
+def model_options(suite_help: str) -> Decorator:
+    """Whose definitions are used, which backbone is, and where it lies; for `prepare`."""
+    return all_of(
+        click.option("--suite", default="default", show_default=True, help=suite_help),
+        click.option(
+            "--backbone",
+            help="Catalog name, local folder, or hub id@revision. [default: the model's own]",
+        ),
+        click.option(
+            "--store",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Where a backbone that was pretrained here lies. "
+            "[default: the store that FOLDER is in, else results/SUITE/store]",
+        ),
+    )
+
+
 def prepare(
     folder: Path | None, targets: tuple[str, ...], suite: str, options: dict[str, Any]
-) -> tuple[SavedModel | None, list[Target], BackboneFiles, Bench]:
-    """The model in a folder (None: the bare backbone), its backbone, and targets that fit both."""
+) -> Prepared:
+    """Open the model in a folder and find its backbone; InputError for a target that fits not."""
     model = None if folder is None else open_model(folder)
     named = options["backbone"]
     store = options["store"] or (model and model.store)
@@ -55,7 +82,7 @@ def prepare(
             f"backbone '{spec.name}' is pretrained by its suite; name the folder where that put "
             "it, STORE/backbone/KEY, with --backbone"
         )
-    return model, chosen, known.files, bench
+    return Prepared(model, chosen, known.files, known.shape.layers, bench)
 
 
 def show_progress(done: int, total: int, _: float | None) -> None:

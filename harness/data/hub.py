@@ -11,18 +11,16 @@ from harness.data.dataset import ReadRequest
 from harness.data.examples import (
     BitextExample,
     Example,
-    MiningExample,
     PairExample,
     SpanExample,
     TaggingExample,
 )
-from harness.data.files.comparable import Pairs as GoldPairs
-from harness.data.files.comparable import mining_examples, share_of
 from harness.data.files.options import Options
 from harness.data.files.pairs import PAIR_OPTIONS, Pairs, pair_examples
 from harness.data.files.records import Record
-from harness.data.files.rows import RowProblem, known, scalar_of, text_of
+from harness.data.files.rows import RowProblem, known, list_of, scalar_of, text_of
 from harness.data.files.squad import SQUAD_OPTIONS, Questions
+from harness.data.hub_mining import read_mining
 from harness.data.hub_table import WHERE, Place, named, place_of, rows
 from harness.errors import InputError
 
@@ -90,8 +88,9 @@ def _tagged(
     labels = {tags: options.texts("label_names")}
     for number, row in enumerate(rows(place, (tokens, tags), labels)):
         try:
-            words = [text_of(word, "token") for word in row[tokens]]
-            found = [known(_label(tag, options), "tag", request.labels) for tag in row[tags]]
+            words = [text_of(word, "token") for word in list_of(row[tokens], "tokens")]
+            labelled = list_of(row[tags], "tags")
+            found = [known(_label(tag, options), "tag", request.labels) for tag in labelled]
             if len(words) != len(found):
                 raise RowProblem(f"{len(words)} words but {len(found)} tags")
             kept = [(word, tag) for word, tag in zip(words, found, strict=True) if word.strip(" ")]
@@ -141,7 +140,7 @@ def _answers(answers: Any) -> list[dict[str, Any]]:
     """The hub's two lists (texts, starts) as SQuAD's list of answers."""
     if not isinstance(answers, Mapping) or not {"text", "answer_start"} <= answers.keys():
         raise RowProblem("answers must hold the lists text and answer_start")
-    texts, starts = answers["text"], answers["answer_start"]
+    texts, starts = (list_of(answers[name], name) for name in ("text", "answer_start"))
     if len(texts) != len(starts):
         raise RowProblem(f"{len(texts)} answers but {len(starts)} offsets")
     return [
@@ -181,32 +180,6 @@ def _label(value: Any, options: Options) -> str:
     return names[value]
 
 
-def _mining(
-    request: ReadRequest, options: Options, place: Place, columns: Columns
-) -> Iterator[MiningExample]:
-    """One row holds both corpora and the gold pairs, as line numbers from 1."""
-    found = list(rows(place, tuple(columns.values()), {}))
-    if len(found) != 1:
-        raise InputError(f"{place}: {len(found)} rows; expected one with both corpora")
-    (row,) = found
-    codes = {"foreign": request.language, "english": "en"}
-    corpora = [
-        {f"{codes[side]}-{number:09d}": sentence
-         for number, sentence in enumerate(row[columns[side]], start=1)}
-        for side in codes
-    ]  # fmt: skip
-    pairs: GoldPairs = {}
-    for numbers in row[columns["gold"]]:
-        foreign, english = (
-            f"{code}-{n:09d}" for code, n in zip(codes.values(), numbers, strict=True)
-        )
-        if foreign not in corpora[0] or english not in corpora[1]:
-            raise InputError(f"{place}: gold pair {list(numbers)} is beyond the corpora")
-        pairs[foreign, english] = None
-    prefixes = [f"{place.row_prefix}/{side}" for side in codes]
-    yield from mining_examples(request.language, corpora, pairs, prefixes, share_of(options))
-
-
 _LAYOUTS: Mapping[str, _Layout] = {
     "pairs": _Layout(
         _pairs,
@@ -224,7 +197,7 @@ _LAYOUTS: Mapping[str, _Layout] = {
         _parallel, {"group_namespace": "row"}, {"sentence": "sentence1", "english": "sentence2"}
     ),
     "mining": _Layout(
-        _mining,
+        read_mining,
         {"share": None},
         {"foreign": "sentence1", "english": "sentence2", "gold": "gold"},
     ),

@@ -104,9 +104,11 @@ def rows(
 
 def _table(place: Place) -> Any:
     import datasets  # noqa: PLC0415  (a second, and most runs read no hub)
+    import httpx  # noqa: PLC0415  (with datasets, whose client it is; its errors are no OSError)
 
     datasets.disable_progress_bars()
     logging.getLogger("datasets").setLevel(logging.ERROR)
+    failures = (OSError, MemoryError, httpx.HTTPError)  # no space, no connection
     try:
         return datasets.load_dataset(
             place.id,
@@ -115,19 +117,31 @@ def _table(place: Place) -> Any:
             split=place.split,
             revision=place.revision,
         )
+    except datasets.exceptions.DatasetGenerationError as error:  # whatever went wrong, wrapped
+        cause = error.__cause__ or error
+        raise (_failed if isinstance(cause, failures) else _unlike)(place, cause) from error
     except (datasets.exceptions.DatasetsError, ValueError) as error:
-        raise InputError(f"{place}: not on the hub as the catalog says ({_line(error)})") from error
+        raise _unlike(place, error) from error
     except RuntimeError as error:  # a loading script: code that would have to be run
         raise InputError(
             f"{place}: cannot be read without running its code ({_line(error)}); name a revision "
             "with Parquet files, or read files with --data DIR"
         ) from error
-    except OSError as error:  # no connection, no space, a revision that does not exist
-        raise WorkError(
-            f"{place}: cannot be loaded from the hub ({_line(error)}); check the network (a run "
-            "without one needs it in the cache, see HF_HOME), or read files with --data DIR"
-        ) from error
+    except failures as error:
+        raise _failed(place, error) from error
+
+
+def _unlike(place: Place, error: BaseException) -> InputError:
+    return InputError(f"{place}: not on the hub as the catalog says ({_line(error)})")
+
+
+def _failed(place: Place, error: BaseException) -> WorkError:
+    return WorkError(
+        f"{place}: cannot be loaded from the hub ({_line(error)}); check the network (a run "
+        "without one needs it in the cache) and the disk of the cache, see HF_HOME, or read files "
+        "with --data DIR"
+    )
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]
+    return " ".join((str(error) or type(error).__name__).split())[:200]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.catalog import Backbone, Catalog, Source, SplitSpec, Suite, Target
@@ -63,7 +63,10 @@ class Finding:
 
 
 def owners(catalog: Catalog, suites: Sequence[Suite] = ()) -> list[Owner]:
-    """What the suites read; without suites everything in the catalog that reads files."""
+    """What the suites read; without suites all of the catalog but the world's.
+
+    Of a catalog `on_hub` that is the hub's rows for the targets that are there, else files.
+    """
     if not suites:
         everything: list[Owner] = [*catalog.sources.values(), *catalog.targets.values()]
         everything += [b for b in catalog.backbones.values() if b.pretrain is not None]
@@ -132,10 +135,13 @@ def check_splits(
     for split in wanted:
         on_split(split)
         findings.append(_read(split, context))
-    scored = Overlap(
-        tuple(f.dataset for f in findings if f.dataset is not None and f.split.split == "test")
-    )
-    return [finding if finding.split.split == "test" else _without(finding, scored)
+    scored = {
+        (f.split.owner, f.split.language): f.dataset
+        for f in findings
+        if f.dataset is not None and f.split.split == "test"
+    }
+    every = Overlap(tuple(scored.values()))
+    return [finding if finding.split.split == "test" else _without(finding, scored, every)
             for finding in findings]  # fmt: skip
 
 
@@ -156,12 +162,18 @@ def _read(split: Split, context: DataContext) -> Finding:
         return Finding(split, problem=problem)
 
 
-def _without(finding: Finding, scored: Overlap) -> Finding:
-    if finding.dataset is None:
+def _without(
+    finding: Finding, scored: Mapping[tuple[str, str], Dataset], every: Overlap
+) -> Finding:
+    split, dataset = finding.split, finding.dataset
+    if dataset is None:
         return finding
-    if finding.split.whole:
-        return replace(finding, dataset=flag_overlap(finding.dataset, scored))
+    if split.whole:  # counted as records do: against the scored rows of its language alone
+        own = scored.get((split.owner, split.language))
+        if own is None:  # missing or wrong, as its own finding says
+            return finding
+        return replace(finding, dataset=flag_overlap(dataset, Overlap((own,))))
     try:
-        return replace(finding, dataset=drop_overlap(finding.dataset, scored))
+        return replace(finding, dataset=drop_overlap(dataset, every))
     except InputError as error:  # nothing would be left
         return replace(finding, problem=finding.problem or str(error))

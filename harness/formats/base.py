@@ -1,6 +1,7 @@
 """What a format is: encode, head, loss, decode, statistics, aggregate, floor.
 
-All of one format is in one module.
+What a format does is said in the module of its name; longer algorithms have modules of their own
+(mining, span_offsets, span_words), and what formats share too (batching, retrieval, scoring).
 """
 
 from __future__ import annotations

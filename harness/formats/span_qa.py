@@ -43,10 +43,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 UNANSWERABLE = "unanswerable"  # the label of data sets whose questions may have no answer
-NO_ANSWER = (
-    0,
-    0,
-)  # target and score of "no answer here": the first token, as in SQuAD v2 baselines
+# Target and score of "no answer here": the first token, as in SQuAD v2 baselines.
+NO_ANSWER = (0, 0)
 NORMALISATIONS = ("squad", "mlqa")
 SPANS = ("offsets", "whitespace")
 NOWHERE = (-1, -1)  # tokens that are inside no window

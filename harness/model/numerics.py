@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, fields
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from harness.errors import InputError
 
@@ -36,8 +37,9 @@ class Numerics:
         return torch.device(self.device)
 
     def apply(self) -> None:
-        """Set torch's process-wide switches to this choice."""
+        """Set the process-wide switches of torch, and of the BLAS that numpy mines with."""
         torch.set_num_threads(self.threads)
+        threadpool_limits(self.threads, user_api="blas")
         torch.backends.cuda.matmul.allow_tf32 = self.tf32
         torch.backends.cudnn.allow_tf32 = self.tf32
         if self.device != "cpu" and self.deterministic:

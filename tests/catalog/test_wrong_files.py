@@ -71,6 +71,44 @@ settings: {adapters: {epochs: 1, learning_rate: 1e-4, batch_size: 32}}
 split: files-test
 licence: CC0
 """
+_HUB = "{reader: hub, options: {id: a/b, revision: " + "ab" * 20 + ", split: x, layout: LAYOUT}}"
+HUBBED = f"""
+name: hubbed
+description: NLI in two languages.
+task: nli
+format: pair_classification
+languages: [en, sw]
+train_language: en
+labels: [no, yes]
+train: {{reader: delimited, files: [a.tsv]}}
+dev: {{reader: delimited, files: [b.tsv]}}
+test: {{reader: delimited, files: ["t.{{language}}.tsv"]}}
+hub:
+  split: hub-dev
+  test: &own {_HUB.replace("LAYOUT", "pairs")}
+  train: *own
+  dev: *own
+settings: {{adapters: {{epochs: 3, learning_rate: 1e-4, batch_size: 32}}}}
+split: files-dev
+licence: CC0
+"""
+MINED = f"""
+name: mined
+description: Mining.
+task: ret
+format: bitext_mining
+languages: [sw]
+train_language: en
+dev: {{reader: comparable, files: [d.sw, d.en, d.gold]}}
+test: {{reader: comparable, files: [x.sw, x.en, x.gold]}}
+hub:
+  split: hub-half
+  test: &own {_HUB.replace("LAYOUT", "mining")}
+  dev: *own
+settings: {{adapters: {{epochs: 1, learning_rate: 1e-4, batch_size: 32}}}}
+split: files-test
+licence: CC0
+"""
 QUESTIONS = """
 name: xqa
 description: Questions.
@@ -120,8 +158,11 @@ FILES = {
     "targets/xnli.yaml": TARGET,
     "targets/ret.yaml": RETRIEVAL,
     "targets/xqa.yaml": QUESTIONS,
+    "targets/hubbed.yaml": HUBBED,
+    "targets/mined.yaml": MINED,
     "suites/small.yaml": SUITE,
 }
+H, M = "targets/hubbed.yaml", "targets/mined.yaml"
 R, Q = "targets/ret.yaml", "targets/xqa.yaml"
 S, T, U = "sources/nli.en.yaml", "targets/xnli.yaml", "suites/small.yaml"
 
@@ -266,6 +307,24 @@ WRONG = [
         ["train: got a mapping", "retrieval is not trained"],
     ),
     (T, "  adapters: {", "  Ad apters: {", ["settings.Ad apters", "small letter"]),
+    # on the hub
+    (H, "  train: *own\n", "", ["hub.train: got nothing", "for format 'pair_classification'"]),
+    (H, "  dev: *own\n", "", ["hub.dev: got nothing", "since the target has `dev`"]),
+    (
+        H,
+        "  dev: *own",
+        "  dev: {reader: delimited, files: [b.tsv]}",
+        ["hub.dev.reader: got 'delimited'", "'hub'"],
+    ),
+    (H, "dev: *own", "dev: {<<: *own, overrides: {sw: *own}}", ["hub.dev.overrides: got 'sw'"]),
+    (
+        M,
+        "  dev: *own",
+        "  train: *own\n  dev: *own",
+        ["hub.train: got a mapping", "retrieval is not trained", "remove it"],
+    ),
+    (M, "  dev: *own\n", "", ["hub.dev: got nothing", "the threshold is tuned on"]),
+    (M, "  dev: *own", "  dev: {<<: *own, overrides: {en: *own}}", ["hub.dev.overrides: got 'en'"]),
     # other kinds
     ("recipes/stack.yaml", "sources: one", "sources: many", ["sources: got 'many'", "'one'"]),
     (

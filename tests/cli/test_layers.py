@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.bench import SuiteData
 from harness.bench import layers as layers_module
 from harness.bench import scoring as scoring_module
 from harness.bench.layers import parse_layers
+from harness.bench.scoring import Pass
 from harness.data.world import World, generate
 from harness.errors import InputError, WorkError
 from harness.formats.retrieval import VectorTable
@@ -272,6 +274,58 @@ def test_layers_are_numbers_and_ranges(text: str, expected: tuple[int, ...]) -> 
 def test_other_layers_are_refused(text: str) -> None:
     with pytest.raises(InputError, match=r"layers from 0 to 3 such as"):
         parse_layers(text, 3)
+
+
+@pytest.mark.parametrize(("text", "code"), [("2-9", 2), ("2-3", 1)])
+def test_layers_are_refused_before_anything_is_read(
+    xstilts: Callable[..., Any], monkeypatch: Any, text: str, code: int
+) -> None:
+    def read(*_: Any) -> None:
+        raise WorkError("rows were read")
+
+    monkeypatch.setattr(SuiteData, "tuning", read)
+    monkeypatch.setattr(layers_module, "load_backbone", read)
+    done = xstilts("layers", "--target", "world-ret", "--layers", text, *CPU)
+    assert done.code == code
+    says = "--layers: '2-9'; write all, or layers from 0 to 3" if code == 2 else "rows were read"
+    assert says in done.err
+
+
+@pytest.mark.parametrize(
+    ("target", "sentences"),
+    [
+        ("world-ret", lambda e: 2 * len(e)),  # an example is a sentence and its translation
+        ("mine", lambda e: len({(one.side, one.sentence) for one in e})),
+    ],
+)
+def test_a_sweep_asks_for_the_room_that_its_files_take(
+    made: Path, xstilts: Callable[..., Any], monkeypatch: Any, target: str, sentences: Any
+) -> None:
+    asked, taken, examples = [], [], []
+    inner, tuning = Pass.logits, SuiteData.tuning
+    monkeypatch.setattr(layers_module, "_check_room", lambda _, needed: asked.append(needed))
+
+    def logits(run: Any, dataset: Any, *more: Any) -> Any:
+        found = inner(run, dataset, *more)
+        folder = run.goal.format._folder
+        taken.append(sum(file.stat().st_size for file in folder.iterdir()))
+        return found
+
+    def tuned(data: Any, target: Any, language: str) -> Any:
+        dataset = tuning(data, target, language)
+        examples.append(dataset.examples)
+        return dataset
+
+    monkeypatch.setattr(Pass, "logits", logits)
+    monkeypatch.setattr(SuiteData, "tuning", tuned)
+    arguments = ["--target", target, "--catalog", made / "catalog", "--data", made / "data"]
+    arguments += ["--layers", "0,2", "--pooling", "mean", *CPU]
+    arguments += ["--suite", "mine"] if target == "mine" else []
+    done = xstilts("layers", *arguments)
+    assert done.code == 0, done.err
+    assert asked == taken
+    width = json.loads((NANO / "config.json").read_text("utf-8"))["hidden_size"]
+    assert asked == [sentences(found) * 2 * width * 4 for found in examples]
 
 
 def test_a_sweep_that_would_fill_the_disk_does_not_start(tmp_path: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
+import errno
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from harness.catalog import Catalog, SplitSpec, Target
@@ -241,19 +244,91 @@ def test_bucc_reads_whole_corpora_in_two_halves(catalog: Catalog, mirror: Mirror
         ([[1, 3]], 1, r"gold pair \[1, 3\] is beyond the corpora"),
         ([[0, 1]], 1, r"gold pair \[0, 1\] is beyond the corpora"),
         ([[1, 1]], 2, "2 rows; expected one with both corpora"),
+        ([[1]], 1, r"gold 1: gold pair \[1\] is not two line numbers, foreign and English"),
+        ([[1, 1], [1, 1, 2]], 1, r"gold 2: gold pair \[1, 1, 2\] is not two line numbers"),
+        ([[1, None]], 1, r"gold pair \[1, None\] is not two line numbers"),
+        ([None], 1, "gold pair None is not two line numbers"),
+        (None, 1, "gold must be a list, got null"),
     ],
 )
-def test_gold_pairs_of_other_corpora(
-    mirror: Mirror, gold: list[list[int]], rows: int, message: str
-) -> None:
+def test_gold_pairs_of_other_corpora(mirror: Mirror, gold: Any, rows: int, message: str) -> None:
     features = {"sentence1": List(STRING), "sentence2": List(STRING),
                 "gold": List(List(Value("int64")))}  # fmt: skip
     table = {"sentence1": [["a"]] * rows, "sentence2": [["b", "c"]] * rows, "gold": [gold] * rows}
     mirror("some/set", "only", "test", features, table)
-    one = SplitSpec("hub", options={"id": "some/set", "revision": "0" * 40, "split": "test",
-                                    "layout": "mining"})  # fmt: skip
+    with pytest.raises(InputError, match=message):
+        load(MINING)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "message"),
+    [(None, "sentence1 2: sentence must be a string, got null"), (" ", "2: empty sentence")],
+)
+def test_sentences_to_mine_are_text(mirror: Mirror, sentence: str | None, message: str) -> None:
+    features = {"sentence1": List(STRING), "sentence2": List(STRING),
+                "gold": List(List(Value("int64")))}  # fmt: skip
+    table = {"sentence1": [["a", sentence, "c"]], "sentence2": [["d", "e"]],
+             "gold": [[[2, 1], [3, 2]]]}  # fmt: skip
+    mirror("some/set", "only", "test", features, table)
+    with pytest.raises(InputError, match=message):
+        load(MINING)
+    found = load(MINING, bad_rows="skip")  # the pair of a skipped sentence goes with it
+    assert [(e.sentence, e.key, e.partners) for e in found.examples] == [
+        ("a", "xx-000000001", ()),
+        ("c", "xx-000000003", ("en-000000002",)),
+        ("d", "en-000000001", ()),
+        ("e", "en-000000002", ()),
+    ]
+    assert found.counts == {"bad_rows_skipped": 2}
+
+
+MINING = SplitSpec("hub", options={"id": "some/set", "revision": "0" * 40, "split": "test",
+                                   "layout": "mining"})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("tokens", "tags", "message"),
+    [
+        (None, [0], "row 2: tokens must be a list, got null"),
+        (["a"], None, "row 2: tags must be a list, got null"),
+        ([None], [0], "row 2: token must be a string, got null"),
+        (["a"], [None], "row 2: label must be a string, got null"),
+    ],
+)
+def test_null_where_words_or_tags_should_be(
+    mirror: Mirror, tokens: Any, tags: Any, message: str
+) -> None:
+    features = {"tokens": List(STRING), "tags": List(Value("int64"))}
+    rows = {"tokens": [["a"], tokens], "tags": [[0], tags]}
+    mirror("some/set", "only", "test", features, rows)
+    one = spec(layout="tagged", columns=None)
     with pytest.raises(InputError, match=message):
         load(one)
+    found = load(one, bad_rows="skip")
+    assert (len(found), found.counts) == (1, {"bad_rows_skipped": 1})
+
+
+def test_null_where_answers_should_be(mirror: Mirror) -> None:
+    rows = questions(("1", "It is red.", "Colour?", ["red"], [6]),
+                     ("2", "It is red.", "Hue?", [], []), title=False)  # fmt: skip
+    rows["answers"][1] = {"text": None, "answer_start": [6]}
+    mirror("some/set", "only", "test", XQUAD, rows)
+    one = SplitSpec("hub", options={"id": "some/set", "revision": "0" * 40, "split": "test",
+                                    "layout": "squad"})  # fmt: skip
+    context = DataContext(bad_rows="refuse")
+    with pytest.raises(InputError, match="row 2: text must be a list, got null"):
+        load_split(one, "en", (), context, "t/test")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(b"raw", "b'raw'"), (datetime.date(2018, 1, 2), r"datetime\.date\(2018")]
+)
+def test_a_column_that_is_no_text(mirror: Mirror, value: Any, shown: str) -> None:
+    kind = Value("binary") if isinstance(value, bytes) else Value("date32")
+    features = {"a": kind, "b": STRING, "label": Value("int64")}
+    mirror("some/set", "only", "test", features, {"a": [value], "b": ["h"], "label": [0]})
+    with pytest.raises(InputError, match=f"row 1: a must be a string, got .*{shown}"):
+        load(spec())
 
 
 def spec(**options: Any) -> SplitSpec:
@@ -323,6 +398,53 @@ def test_no_connection_is_a_failure_and_no_wrong_input(monkeypatch: pytest.Monke
     with pytest.raises(WorkError, match=r"Couldn't reach the hub\); check the network") as caught:
         load(spec())
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), WorkError,
+         r"cannot be loaded from the hub \(\[Errno 28\] No space left.*disk of the cache"),
+        (httpx.ReadTimeout("read\ntimed out"), WorkError, r"\(read timed out\); check the network"),
+        (MemoryError(), WorkError, r"cannot be loaded from the hub \(MemoryError\)"),
+        (ValueError("Parquet magic bytes not found"), InputError,
+         r"not on the hub as the catalog says \(Parquet magic bytes not found\)"),
+        (None, InputError, r"as the catalog says \(An error occurred while generating"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_a_cause_decides_what_kind_of_failure_it_is(
+    monkeypatch: pytest.MonkeyPatch, cause: Exception | None, kind: type[Exception], message: str,
+    wrapped: bool,
+) -> None:  # fmt: skip
+    """`datasets` wraps whatever happens while it writes its cache."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        if cause is not None and not wrapped:
+            raise cause
+        generating = "An error occurred while generating the dataset"
+        raise datasets.exceptions.DatasetGenerationError(generating) from cause
+
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+    with pytest.raises(kind, match=message) as caught:
+        load(spec())
+    assert "\n" not in str(caught.value)
+
+
+def test_a_full_disk_while_the_cache_is_written(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the library itself raises it."""
+    from datasets.arrow_writer import ArrowWriter
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    features = {"a": STRING, "b": STRING, "label": ClassLabel(names=list(NLI))}
+    mirror("some/set", "only", "test", features, {"a": ["p"] * 2, "b": ["h"] * 2, "label": [0] * 2})
+    monkeypatch.setattr(ArrowWriter, "write_table", full)
+    with pytest.raises(WorkError, match="No space left on device"):
+        load(spec())
 
 
 def test_every_xtreme_target_is_on_the_hub_and_pinned(catalog: Catalog) -> None:

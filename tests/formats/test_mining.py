@@ -293,11 +293,14 @@ def _mined(
 def test_mining_makes_nothing_of_the_size_of_its_products() -> None:
     import tracemalloc
 
+    n, d, rows, columns = 16_000, 256, 512, 512
     random = np.random.default_rng(0)
-    x, y = (random.random((6000, 64), np.float32) for _ in range(2))
+    x, y = (random.random((n, d), np.float32) for _ in range(2))
     tracemalloc.start()
-    mine(x, y)
+    neighbours(x, y, blocks=(rows, columns))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    products, block = 6000 * 6000 * 4, 2048 * 1024 * 4
-    assert block < peak < 5 * block < products / 3
+    products, sides = n * n * 4, 2 * n * d * 4
+    result = 2 * n * 4 * (4 + 8)  # similarity and index of 4 neighbours, both ways
+    blocks = ((rows + columns) * d + rows * columns) * 4
+    assert result + blocks < peak < 3 * (result + blocks) < sides / 2 < products / 20

@@ -22,7 +22,7 @@ def read_comparable(request: ReadRequest) -> Iterator[MiningExample]:
 
     `gold: withheld` says that there is no third file. `share: [i, n]` keeps every n-th gold pair
     from the i-th (0-based) on, and of either corpus every n-th sentence without a partner: the n
-    shares have no line in common.
+    shares have no line in common. Pairs that have an id in common are one, so that none is lost.
     """
     options = Options("comparable", request.options, _OPTIONS)
     known = not options.withheld()
@@ -121,15 +121,27 @@ def share_of(options: Options) -> tuple[int, int] | None:
 def _divide(
     corpora: list[dict[str, str]], pairs: Pairs, index: int, of: int
 ) -> tuple[list[dict[str, str]], Pairs]:
-    """One of `of` shares. A sentence of several pairs goes with the first of them."""
-    homes: list[dict[str, int]] = [{}, {}]
-    for number, pair in enumerate(pairs):
-        for home, key in zip(homes, pair, strict=True):
-            home.setdefault(key, number % of)
+    """One of `of` shares; pairs that are linked by ids go together."""
     kept: list[dict[str, str]] = []
-    for corpus, home in zip(corpora, homes, strict=True):
+    for corpus, groups in zip(corpora, _linked(pairs), strict=True):
+        home = {key: group % of for key, group in groups.items()}
         free = (key for key in corpus if key not in home)
         home.update((key, number % of) for number, key in enumerate(free))
         kept.append({key: text for key, text in corpus.items() if home[key] == index})
-    inside = {pair: None for pair in pairs if pair[0] in kept[0] and pair[1] in kept[1]}
-    return kept, inside
+    return kept, {pair: None for pair in pairs if pair[0] in kept[0]}
+
+
+def _linked(pairs: Pairs) -> tuple[dict[str, int], dict[str, int]]:
+    """Per side, id to the number of its group of linked pairs, numbered by their first pairs."""
+    together: dict[tuple[int, str], list[tuple[int, str]]] = {}
+    for pair in pairs:
+        ends = [together.setdefault(end, [end]) for end in enumerate(pair)]
+        few, many = sorted(ends, key=len)
+        if few is not many:
+            many.extend(few)
+            together.update(dict.fromkeys(few, many))
+    numbers: dict[int, int] = {}
+    found: tuple[dict[str, int], dict[str, int]] = ({}, {})
+    for (side, key), group in together.items():
+        found[side][key] = numbers.setdefault(id(group), len(numbers))
+    return found

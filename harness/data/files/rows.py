@@ -106,6 +106,13 @@ def scalar_of(value: Any, name: str) -> str:
     return text_of(value, name)
 
 
+def list_of(value: Any, name: str) -> list[Any]:
+    """A list, where rows of a table may also hold null; raises RowProblem for another type."""
+    if not isinstance(value, list):
+        raise RowProblem(f"{name} must be a list, got {_shown(value)}")
+    return value
+
+
 def known(value: str, name: str, labels: Sequence[str]) -> str:
     """The value if it is one of the labels; else a RowProblem that lists them."""
     if value not in labels:
@@ -148,5 +155,5 @@ def _decode(number: int, raw: bytes) -> Line:
 
 
 def _shown(value: Any) -> str:
-    shown = json.dumps(value, ensure_ascii=True)
+    shown = json.dumps(value, ensure_ascii=True, default=repr)  # tables hold bytes and dates, too
     return shown if len(shown) <= 60 else f"{shown[:57]}..."

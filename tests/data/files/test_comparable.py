@@ -79,11 +79,29 @@ def test_shares_have_all_sentences_and_none_twice(pairs: set[tuple[int, int]], o
         assert sorted(keys) == sorted(corpora[side])
     for share, inside in shares:
         assert inside == {p: None for p in named if p[0] in share[0] and p[1] in share[1]}
+    assert sum(len(inside) for _, inside in shares) == len(pairs)  # none is lost between shares
     alone = len({p[0] for p in pairs}) == len({p[1] for p in pairs}) == len(pairs)
-    if alone:  # one to one, as BUCC is: no pair is lost, and shares are even
+    if alone:  # one to one, as most of BUCC is: every n-th pair
+        ordered = list(named)
+        assert [list(inside) for _, inside in shares] == [ordered[i::of] for i in range(of)]
         sizes = [len(inside) for _, inside in shares]
-        assert sum(sizes) == len(pairs)
         assert max(sizes) - min(sizes) <= 1
+
+
+def test_pairs_that_share_an_id_stay_together() -> None:
+    """a-b and c-d are linked by c-b; e has two partners."""
+    named: dict[tuple[str, str], None] = dict.fromkeys(
+        [("a", "b"), ("c", "d"), ("c", "b"), ("e", "f"), ("e", "g")]
+    )
+    corpora = [dict.fromkeys(keys, "x") for keys in ("ace", "bdfg")]
+    assert _divide(corpora, named, 0, 2) == (
+        [{"a": "x", "c": "x"}, {"b": "x", "d": "x"}],
+        dict.fromkeys([("a", "b"), ("c", "d"), ("c", "b")]),
+    )
+    assert _divide(corpora, named, 1, 2) == (
+        [{"e": "x"}, {"f": "x", "g": "x"}],
+        dict.fromkeys([("e", "f"), ("e", "g")]),
+    )
 
 
 def test_real_bucc(shared_data: Path, read: Read) -> None:

@@ -151,6 +151,9 @@ def test_a_sorted_english_side_is_not_taken_for_aligned(read: Read) -> None:
     swapped = "\n".join([lines[1], lines[0], *lines[2:]])
     assert len(read(read_parallel, FOREIGN, swapped)[0]) == 60
     assert len(read(read_parallel, "x\ny\n", "a\nb\n")[0]) == 2  # too few to tell
+    assert len(read(read_parallel, FOREIGN, "Hello.\n" * 60)[0]) == 60  # equal lines have no order
+    with pytest.raises(InputError, match="its lines are sorted"):
+        read(read_parallel, FOREIGN, "Hello.\n" * 59 + "Yes.\n")
 
 
 @pytest.mark.parametrize(
