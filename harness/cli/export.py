@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 from tabulate import tabulate
 
+from harness.catalog import Target
 from harness.cli.common import check_folder, data_options, load_catalog
 from harness.data import DataContext
 from harness.submission import (
@@ -76,7 +77,8 @@ def command(
     absent = [name for name in xtreme_tasks(catalog) if name not in _tasks(choice)]
     if absent:
         click.echo(f"not in this submission: {', '.join(absent)} (no record)", err=True)
-    rows = _rows(choice)
+    # The splits of files: on the hub some tasks have other rows than XTREME scores.
+    rows = _rows(choice, xtreme_tasks(load_catalog(catalog_folders, hub=False)))
     click.echo(json.dumps(rows, indent=2, ensure_ascii=False) if as_json else _table(rows))
 
 
@@ -84,7 +86,7 @@ def _tasks(choice: Choice) -> list[str]:
     return [one.task.name for one in choice.chosen]
 
 
-def _rows(choice: Choice) -> list[dict[str, Any]]:
+def _rows(choice: Choice, official: Mapping[str, Target]) -> list[dict[str, Any]]:
     return [
         {
             "task": one.task.name,
@@ -94,7 +96,7 @@ def _rows(choice: Choice) -> list[dict[str, Any]]:
                 code for code in one.task.languages if code not in one.record["target"]["languages"]
             ],
             "split": one.record["target"]["split"],
-            "official": one.record["target"]["split"] == one.task.split,
+            "official": one.record["target"]["split"] == official[one.task.name].split,
             "record": one.record["id"],
             "score": one.record["averages"]["all"]["score"],
         }

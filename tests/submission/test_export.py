@@ -200,6 +200,24 @@ def test_the_split_is_told(small_run: SmallRun, xstilts: Command, tmp_path: Path
     assert {(row["split"], row["official"]) for row in rows} == {("world-test", False)}
 
 
+@pytest.mark.parametrize(("split", "official"), [("test", True), ("hub-unfused-test", False)])
+def test_only_the_split_of_the_files_is_official(split: str, official: bool) -> None:
+    from harness.catalog import Catalog
+    from harness.cli.export import _rows
+    from harness.submission import Choice, Chosen, xtreme_tasks
+
+    catalog = Catalog.load()
+    hub = xtreme_tasks(catalog.on_hub())["udpos"]
+    record = {
+        "target": {"split": split, "languages": list(hub.languages)},
+        "id": "0" * 64,
+        "averages": {"all": {"score": 1.0}},
+    }
+    choice = Choice((Chosen(Path("x.json"), record, hub, hub),), ())
+    (row,) = _rows(choice, xtreme_tasks(catalog))
+    assert row["official"] is official
+
+
 def test_the_same_record_twice(small_run: SmallRun, xstilts: Command, tmp_path: Path) -> None:
     run = _copy(small_run, tmp_path)
     (path,) = run.out.glob("records/*small-nli*.json")
