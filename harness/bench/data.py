@@ -15,6 +15,7 @@ from harness.data import (
     Overlap,
     drop_overlap,
     flag_overlap,
+    load_scored,
     load_split,
     make_dataset,
 )
@@ -68,12 +69,10 @@ class SuiteData:
         return self._training(target.name, split, spec, target.train_language, target.labels)
 
     def test(self, target: Target, language: str) -> Dataset:
-        """The scored set of a target in one language."""
+        """The scored set of a target in one language; an official one must be whole."""
         key = (f"{target.name}/test", language)
         if key not in self._cache:
-            self._cache[key] = load_split(
-                target.test, language, target.labels, self.context, f"{target.name}/test"
-            )
+            self._cache[key] = load_scored(target, language, self.context)
         return self._cache[key]
 
     def tuning(self, target: Target, language: str) -> Dataset:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,7 +94,9 @@ def _target(catalog: Catalog, target: Target, file: Path) -> Iterator[Problem]:
     yield from _format(file, target.format, (_MASKED_LM,))
     yield from _labels(file, target.format, target.labels)
     yield from _target_splits(catalog, target, file, "")
+    yield from _expected(target, file, "")
     if target.hub is not None:
+        yield from _expected(target.on_hub(), file, "hub.")
         yield from _target_splits(catalog, target.on_hub(), file, "hub.")
         yield from _hub(target, target.hub, file)
     for name, training in target.settings.items():
@@ -122,6 +124,14 @@ def _target_splits(catalog: Catalog, target: Target, file: Path, prefix: str) ->
     ):
         if split is not None:
             yield from _split(catalog, file, f"{prefix}{key}", split, languages, target.world)
+
+
+def _expected(target: Target, file: Path, prefix: str) -> Iterator[Problem]:
+    if isinstance(target.expected, Mapping):
+        for code in target.expected:
+            if code not in target.languages:
+                allowed = f"languages that are scored: {names(target.languages, 60)}"
+                yield problem(file, f"{prefix}expected", f"'{code}'", allowed, "remove it")
 
 
 def _hub(target: Target, hub: HubSplits, file: Path) -> Iterator[Problem]:

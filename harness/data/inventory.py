@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from harness.catalog import Backbone, Catalog, Source, SplitSpec, Suite, Target
 from harness.data.dataset import Dataset, make_dataset
 from harness.data.load import DataContext, find_files, load_split
+from harness.data.official import count_problem
 from harness.data.overlap import Overlap, drop_overlap, flag_overlap
 from harness.errors import InputError
 
@@ -26,6 +27,7 @@ class Split:
     parts: tuple[tuple[str, SplitSpec], ...]
     get: str  # how to get its files
     whole: bool = False  # nothing is dropped from it: what an untrained target is tuned on
+    official: tuple[str, int] | None = None  # name and number of rows of the split that it must be
 
     def files(self, context: DataContext) -> Iterator[tuple[str, bool]]:
         """Each file (or pattern) that it reads, and whether it is there."""
@@ -99,11 +101,16 @@ def splits(owner: Owner) -> list[Split]:
         for code in (owner.languages if isinstance(owner, Target) and untrained else (home,))
     ]
     if isinstance(owner, Target):
-        found += [
-            Split(owner.name, "test", code, owner.labels, ((code, owner.test),), owner.get)
-            for code in owner.languages
-        ]
+        found += [_scored(owner, code) for code in owner.languages]
     return found
+
+
+def _scored(target: Target, language: str) -> Split:
+    rows = target.expected_rows(language)
+    return Split(
+        target.name, "test", language, target.labels, ((language, target.test),), target.get,
+        official=None if rows is None else (target.split, rows),
+    )  # fmt: skip
 
 
 def reads_files(owner: Owner) -> bool:
@@ -150,7 +157,8 @@ def _read(split: Split, context: DataContext) -> Finding:
         missing = tuple(dict.fromkeys(name for name, there in split.files(context) if not there))
         if missing:
             return Finding(split, missing=missing)
-        return Finding(split, split.read(context))
+        dataset = split.read(context)
+        return Finding(split, dataset, problem=_wrong_count(split, dataset, context))
     except InputError as error:
         problem = str(error)
     if context.bad_rows == "skip":
@@ -160,6 +168,13 @@ def _read(split: Split, context: DataContext) -> Finding:
         return Finding(split, split.read(lenient), problem=problem)
     except InputError:
         return Finding(split, problem=problem)
+
+
+def _wrong_count(split: Split, dataset: Dataset, context: DataContext) -> str:
+    if split.official is None:
+        return ""
+    name, rows = split.official
+    return count_problem(dataset, rows, name, split.parts[0][1], context)
 
 
 def _without(

@@ -307,7 +307,16 @@ WRONG = [
         ["train: got a mapping", "retrieval is not trained"],
     ),
     (T, "  adapters: {", "  Ad apters: {", ["settings.Ad apters", "small letter"]),
+    (T, "split: files-dev", "split: files-dev\nexpected: 0", ["expected: got 0", "at least 1"]),
+    (T, "split: files-dev", "split: files-dev\nexpected: {en: many}", ["expected.en: got 'many'"]),
+    (
+        T,
+        "split: files-dev",
+        'split: files-dev\nexpected: {"no": 5}',
+        ["expected: got 'no'", "languages that are scored: en, sw", "remove it"],
+    ),
     # on the hub
+    (H, "  dev: *own", '  dev: *own\n  expected: {"no": 5}', ["hub.expected: got 'no'"]),
     (H, "  train: *own\n", "", ["hub.train: got nothing", "for format 'pair_classification'"]),
     (H, "  dev: *own\n", "", ["hub.dev: got nothing", "since the target has `dev`"]),
     (
