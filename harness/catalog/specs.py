@@ -150,6 +150,14 @@ class SourceSet:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptOut:
+    """Rows that may neither train nor select, and are not scored here; they need no labels."""
+
+    split: SplitSpec
+    languages: tuple[str, ...] = ()  # in which it is read; empty: those that the target scores
+
+
+@dataclass(frozen=True, slots=True)
 class HubSplits:
     """Where the hub has a target's splits (reader `hub`), under a split name of its own."""
 
@@ -158,6 +166,7 @@ class HubSplits:
     train: SplitSpec | None = None
     dev: SplitSpec | None = None
     expected: Mapping[str, int] | int | None = None
+    keep_out: tuple[KeptOut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +176,8 @@ class Target:
     `settings` maps a setting's name to its hyper-parameters. Without `train` (retrieval) there is
     no target training: they then serve recipes that train a composition on the sources' rows, and
     `dev` is read in each language (thresholds of mining are tuned on it). `expected` says how many
-    rows the split of that name has, in all languages or by language.
+    rows the split of that name has, in all languages or by language. `keep_out` are rows beside the
+    scored ones that may not train, such as official test sets without labels.
     """
 
     name: str
@@ -193,6 +203,13 @@ class Target:
     max_length: int = 128
     doc_stride: int = 128
     expected: Mapping[str, int] | int | None = None
+    keep_out: tuple[KeptOut, ...] = ()
+
+    def kept_out(self) -> tuple[tuple[str, SplitSpec], ...]:
+        """What `keep_out` reads: each language with a spec."""
+        return tuple(
+            (code, one.split) for one in self.keep_out for code in one.languages or self.languages
+        )
 
     def expected_rows(self, language: str) -> int | None:
         """How many scored rows its split has in a language; None where that is not known."""
@@ -213,6 +230,7 @@ class Target:
             test=here.test,
             split=here.split,
             expected=here.expected,
+            keep_out=here.keep_out,
         )
 
 

@@ -14,6 +14,7 @@ from harness.data.overlap import Overlap, drop_overlap, flag_overlap
 from harness.errors import InputError
 
 Owner = Source | Target | Backbone
+_FIXED = ("test", "keep_out")  # what no training or dev row may overlap
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Split:
     """One split of a source, target or backbone; `parts` are (language, spec), read in order."""
 
     owner: str
-    split: str  # train | dev | test | texts
+    split: str  # train | dev | test | keep_out | texts
     language: str  # "*" for the texts of a backbone
     labels: tuple[str, ...]
     parts: tuple[tuple[str, SplitSpec], ...]
@@ -102,6 +103,10 @@ def splits(owner: Owner) -> list[Split]:
     ]
     if isinstance(owner, Target):
         found += [_scored(owner, code) for code in owner.languages]
+        found += [
+            Split(owner.name, "keep_out", code, owner.labels, ((code, spec),), owner.get)
+            for code, spec in owner.kept_out()
+        ]
     return found
 
 
@@ -133,7 +138,7 @@ def _pieces(owner: Owner) -> Iterator[SplitSpec]:
 def check_splits(
     wanted: Iterable[Split], context: DataContext, on_split: Callable[[Split], None]
 ) -> list[Finding]:
-    """Read every split and drop from training what is scored; `on_split` is told of each before.
+    """Read every split, drop from training what is scored or kept out; `on_split` hears of each.
 
     Nothing stops it: what is missing or wrong stands in the finding. A file with malformed rows is
     read a second time without them, to count them.
@@ -147,8 +152,10 @@ def check_splits(
         for f in findings
         if f.dataset is not None and f.split.split == "test"
     }
-    every = Overlap(tuple(scored.values()))
-    return [finding if finding.split.split == "test" else _without(finding, scored, every)
+    every = Overlap(
+        tuple(f.dataset for f in findings if f.dataset is not None and f.split.split in _FIXED)
+    )
+    return [finding if finding.split.split in _FIXED else _without(finding, scored, every)
             for finding in findings]  # fmt: skip
 
 
