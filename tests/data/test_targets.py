@@ -304,6 +304,11 @@ COUNTS: dict[str, Callable[[Path, str, Target], int]] = {
     "files-mlqa": lambda root, code, _: count(
         root / f"mlqa/MLQA_V1/dev/dev-context-{code}-question-{code}.json"
     ),
+    "files-mlqa-cross": lambda root, code, _: sum(
+        count(file)
+        for file in root.glob(f"mlqa/MLQA_V1/dev/dev-context-{code}-question-*.json")
+        if not file.stem.endswith(f"-{code}")
+    ),
     "files-tydiqa": lambda root, code, _: count(
         root / f"tydiqa/tydiqa-goldp-v1.1-train/tydiqa.goldp.{code}.train.json"
     ),
@@ -314,6 +319,7 @@ KNOWN = {  # languages and scored rows in all
     "files-pawsx": (7, 7 * 500),
     "files-panx": (39, 36 * 1000 + 3 * 100),
     "files-xquad": (9, 9 * 1190),
+    "files-mlqa-cross": (5, 190 + 512 + 161 + 196 + 177 + 161),
     "files-tydiqa": (2, 1100 + 2000),
 }
 
