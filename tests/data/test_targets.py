@@ -66,7 +66,7 @@ def test_languages_are_those_of_an_official_submission(catalog: Catalog, shared_
         ("panx", "xtreme", 10, 2e-5, 32, 128),
         ("xquad", "xtreme", 3, 3e-5, 32, 384),
         ("mlqa", "xtreme", 3, 3e-5, 32, 384),
-        ("tydiqa", "xtreme", 3, 3e-5, 32, 384),
+        ("tydiqa", "xtreme", 3, 2.1e-5, 32, 384),
         ("xnli", "jiant", 2, 1e-5, 32, 256),
         ("pawsx", "jiant", 5, 1e-5, 32, 256),
         ("udpos", "jiant", 10, 1e-5, 32, 256),
@@ -83,6 +83,30 @@ def test_hyper_parameters(
     assert (training.epochs, training.batch_size, training.max_length) == (epochs, batch, length)
     assert training.learning_rate == training.full_learning_rate == rate
     assert catalog.target(name).max_length == (384 if length == 384 else 128)
+
+
+def test_tydiqa_warms_up_as_xtreme_does(catalog: Catalog) -> None:
+    """A rise to 3e-5 over 500 steps that ends with the training, after 3 epochs of 3,696 rows."""
+    training = catalog.target("tydiqa").settings["xtreme"]
+    assert training.batch_size is not None
+    steps = training.epochs * 3696 // training.batch_size
+    assert (steps, training.warmup) == (346, 1.0)
+    assert training.learning_rate == pytest.approx(3e-5 * steps / 500, rel=0.02)
+
+
+def test_full_fine_tuning_runs_in_both_published_settings(catalog: Catalog) -> None:
+    suite = catalog.suite("xtreme-full-ft")
+    assert suite.settings == ("xtreme", "jiant")
+    trained = [one for names in GROUPS.values() for one in names if catalog.target(one).train]
+    assert len(trained) == 7
+    assert [(block.recipes, block.targets) for block in suite.blocks] == [
+        (("full-ft",), tuple(trained))
+    ]
+    # Adapters have a setting of their own, which is no published one of full fine-tuning.
+    adapters = catalog.suite("xtreme")
+    assert adapters.settings == ("adapters",)
+    assert {name for block in adapters.blocks for name in block.recipes} == {"direct"}
+    assert {name for block in adapters.blocks for name in block.targets} == set(NUMBERS)
 
 
 # -- official layouts ------------------------------------------------------------------------------
