@@ -15,6 +15,7 @@ from harness.data import (
     Overlap,
     drop_overlap,
     flag_overlap,
+    load_scored,
     load_split,
     make_dataset,
 )
@@ -25,8 +26,9 @@ from harness.formats import get_format
 class SuiteData:
     """Loads each data set once per process. Training and dev rows never overlap a scored row.
 
-    What counts as scored are all targets of the suite, also those that `--only` leaves out, so that
-    a source adapter does not depend on which part of a suite is run.
+    Nor do they overlap what a target keeps out. What counts are all targets of the suite, also
+    those that `--only` leaves out, so that a source adapter does not depend on which part of a
+    suite is run.
     """
 
     catalog: Catalog
@@ -68,12 +70,10 @@ class SuiteData:
         return self._training(target.name, split, spec, target.train_language, target.labels)
 
     def test(self, target: Target, language: str) -> Dataset:
-        """The scored set of a target in one language."""
+        """The scored set of a target in one language; an official one must be whole."""
         key = (f"{target.name}/test", language)
         if key not in self._cache:
-            self._cache[key] = load_split(
-                target.test, language, target.labels, self.context, f"{target.name}/test"
-            )
+            self._cache[key] = load_scored(target, language, self.context)
         return self._cache[key]
 
     def tuning(self, target: Target, language: str) -> Dataset:
@@ -101,16 +101,17 @@ class SuiteData:
         return {language: self.test(target, language) for language in target.languages}
 
     def scored(self) -> Overlap:
-        """What identifies the scored rows of all targets of the suite."""
+        """What identifies the rows of the suite's targets that are scored, or kept out as if."""
         if self._scored is None:
             names = sorted({name for block in self.suite.blocks for name in block.targets})
-            self._scored = Overlap(
-                tuple(
-                    dataset
-                    for name in names
-                    for dataset in self.tests(self.catalog.target(name)).values()
+            found: list[Dataset] = []
+            for target in map(self.catalog.target, names):
+                found += self.tests(target).values()
+                found += (
+                    load_split(spec, code, target.labels, self.context, f"{target.name}/keep_out")
+                    for code, spec in target.kept_out()
                 )
-            )
+            self._scored = Overlap(tuple(found))
         return self._scored
 
     def _training(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,7 +94,9 @@ def _target(catalog: Catalog, target: Target, file: Path) -> Iterator[Problem]:
     yield from _format(file, target.format, (_MASKED_LM,))
     yield from _labels(file, target.format, target.labels)
     yield from _target_splits(catalog, target, file, "")
+    yield from _expected(target, file, "")
     if target.hub is not None:
+        yield from _expected(target.on_hub(), file, "hub.")
         yield from _target_splits(catalog, target.on_hub(), file, "hub.")
         yield from _hub(target, target.hub, file)
     for name, training in target.settings.items():
@@ -122,6 +124,19 @@ def _target_splits(catalog: Catalog, target: Target, file: Path, prefix: str) ->
     ):
         if split is not None:
             yield from _split(catalog, file, f"{prefix}{key}", split, languages, target.world)
+    for place, one in enumerate(target.keep_out):
+        key, languages = f"{prefix}keep_out[{place}]", one.languages or target.languages
+        for code in one.languages:
+            yield from unknown_language(file, f"{key}.languages", code, catalog.languages)
+        yield from _split(catalog, file, f"{key}.split", one.split, languages, target.world)
+
+
+def _expected(target: Target, file: Path, prefix: str) -> Iterator[Problem]:
+    if isinstance(target.expected, Mapping):
+        for code in target.expected:
+            if code not in target.languages:
+                allowed = f"languages that are scored: {names(target.languages, 60)}"
+                yield problem(file, f"{prefix}expected", f"'{code}'", allowed, "remove it")
 
 
 def _hub(target: Target, hub: HubSplits, file: Path) -> Iterator[Problem]:
@@ -130,7 +145,8 @@ def _hub(target: Target, hub: HubSplits, file: Path) -> Iterator[Problem]:
         allowed = "where the hub has it, since the target has `dev`"
         yield problem(file, "hub.dev", "nothing", allowed, "add it")
     languages = dict.fromkeys((target.train_language, *target.languages))
-    for name, split in (("train", hub.train), ("dev", hub.dev), ("test", hub.test)):
+    kept = [(f"keep_out[{place}].split", one.split) for place, one in enumerate(hub.keep_out)]
+    for name, split in (("train", hub.train), ("dev", hub.dev), ("test", hub.test), *kept):
         pieces = [piece for code in languages for piece in split.pieces(code)] if split else []
         for reader in dict.fromkeys(piece.reader for piece in pieces):
             if reader != _HUB:

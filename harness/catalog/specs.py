@@ -150,6 +150,14 @@ class SourceSet:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptOut:
+    """Rows that may neither train nor select, and are not scored here; they need no labels."""
+
+    split: SplitSpec
+    languages: tuple[str, ...] = ()  # in which it is read; empty: those that the target scores
+
+
+@dataclass(frozen=True, slots=True)
 class HubSplits:
     """Where the hub has a target's splits (reader `hub`), under a split name of its own."""
 
@@ -157,6 +165,8 @@ class HubSplits:
     test: SplitSpec
     train: SplitSpec | None = None
     dev: SplitSpec | None = None
+    expected: Mapping[str, int] | int | None = None
+    keep_out: tuple[KeptOut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +175,9 @@ class Target:
 
     `settings` maps a setting's name to its hyper-parameters. Without `train` (retrieval) there is
     no target training: they then serve recipes that train a composition on the sources' rows, and
-    `dev` is read in each language (thresholds of mining are tuned on it).
+    `dev` is read in each language (thresholds of mining are tuned on it). `expected` says how many
+    rows the split of that name has, in all languages or by language. `keep_out` are rows beside the
+    scored ones that may not train, such as official test sets without labels.
     """
 
     name: str
@@ -190,13 +202,36 @@ class Target:
     options: Mapping[str, Any] = field(default_factory=dict)  # of its format, see there
     max_length: int = 128
     doc_stride: int = 128
+    expected: Mapping[str, int] | int | None = None
+    keep_out: tuple[KeptOut, ...] = ()
+
+    def kept_out(self) -> tuple[tuple[str, SplitSpec], ...]:
+        """What `keep_out` reads: each language with a spec."""
+        return tuple(
+            (code, one.split) for one in self.keep_out for code in one.languages or self.languages
+        )
+
+    def expected_rows(self, language: str) -> int | None:
+        """How many scored rows its split has in a language; None where that is not known."""
+        found = self.expected
+        if isinstance(found, Mapping):
+            found = found.get(language)
+        return None if found is None else int(found)  # a schema takes 3.0 for an integer
 
     def on_hub(self) -> Target:
         """The same target with its rows from the hub; itself where its YAML has no `hub`."""
         if self.hub is None:
             return self
         here = self.hub
-        return replace(self, train=here.train, dev=here.dev, test=here.test, split=here.split)
+        return replace(
+            self,
+            train=here.train,
+            dev=here.dev,
+            test=here.test,
+            split=here.split,
+            expected=here.expected,
+            keep_out=here.keep_out,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from harness.data.inventory import (
     splits,
 )
 from harness.data.load import READERS, DataContext, find_files, load_split, resolve_files
+from harness.data.official import load_scored
 from harness.data.overlap import RULES, Overlap, count_overlap, drop_overlap, flag_overlap
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "find_files",
     "flag_overlap",
     "hub_datasets",
+    "load_scored",
     "load_split",
     "make_dataset",
     "owners",

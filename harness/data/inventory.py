@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from harness.catalog import Backbone, Catalog, Source, SplitSpec, Suite, Target
 from harness.data.dataset import Dataset, make_dataset
 from harness.data.load import DataContext, find_files, load_split
+from harness.data.official import count_problem
 from harness.data.overlap import Overlap, drop_overlap, flag_overlap
 from harness.errors import InputError
 
 Owner = Source | Target | Backbone
+_FIXED = ("test", "keep_out")  # what no training or dev row may overlap
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +22,13 @@ class Split:
     """One split of a source, target or backbone; `parts` are (language, spec), read in order."""
 
     owner: str
-    split: str  # train | dev | test | texts
+    split: str  # train | dev | test | keep_out | texts
     language: str  # "*" for the texts of a backbone
     labels: tuple[str, ...]
     parts: tuple[tuple[str, SplitSpec], ...]
     get: str  # how to get its files
     whole: bool = False  # nothing is dropped from it: what an untrained target is tuned on
+    official: tuple[str, int] | None = None  # name and number of rows of the split that it must be
 
     def files(self, context: DataContext) -> Iterator[tuple[str, bool]]:
         """Each file (or pattern) that it reads, and whether it is there."""
@@ -99,11 +102,20 @@ def splits(owner: Owner) -> list[Split]:
         for code in (owner.languages if isinstance(owner, Target) and untrained else (home,))
     ]
     if isinstance(owner, Target):
+        found += [_scored(owner, code) for code in owner.languages]
         found += [
-            Split(owner.name, "test", code, owner.labels, ((code, owner.test),), owner.get)
-            for code in owner.languages
+            Split(owner.name, "keep_out", code, owner.labels, ((code, spec),), owner.get)
+            for code, spec in owner.kept_out()
         ]
     return found
+
+
+def _scored(target: Target, language: str) -> Split:
+    rows = target.expected_rows(language)
+    return Split(
+        target.name, "test", language, target.labels, ((language, target.test),), target.get,
+        official=None if rows is None else (target.split, rows),
+    )  # fmt: skip
 
 
 def reads_files(owner: Owner) -> bool:
@@ -126,7 +138,7 @@ def _pieces(owner: Owner) -> Iterator[SplitSpec]:
 def check_splits(
     wanted: Iterable[Split], context: DataContext, on_split: Callable[[Split], None]
 ) -> list[Finding]:
-    """Read every split and drop from training what is scored; `on_split` is told of each before.
+    """Read every split, drop from training what is scored or kept out; `on_split` hears of each.
 
     Nothing stops it: what is missing or wrong stands in the finding. A file with malformed rows is
     read a second time without them, to count them.
@@ -140,8 +152,10 @@ def check_splits(
         for f in findings
         if f.dataset is not None and f.split.split == "test"
     }
-    every = Overlap(tuple(scored.values()))
-    return [finding if finding.split.split == "test" else _without(finding, scored, every)
+    every = Overlap(
+        tuple(f.dataset for f in findings if f.dataset is not None and f.split.split in _FIXED)
+    )
+    return [finding if finding.split.split in _FIXED else _without(finding, scored, every)
             for finding in findings]  # fmt: skip
 
 
@@ -150,7 +164,8 @@ def _read(split: Split, context: DataContext) -> Finding:
         missing = tuple(dict.fromkeys(name for name, there in split.files(context) if not there))
         if missing:
             return Finding(split, missing=missing)
-        return Finding(split, split.read(context))
+        dataset = split.read(context)
+        return Finding(split, dataset, problem=_wrong_count(split, dataset, context))
     except InputError as error:
         problem = str(error)
     if context.bad_rows == "skip":
@@ -160,6 +175,13 @@ def _read(split: Split, context: DataContext) -> Finding:
         return Finding(split, split.read(lenient), problem=problem)
     except InputError:
         return Finding(split, problem=problem)
+
+
+def _wrong_count(split: Split, dataset: Dataset, context: DataContext) -> str:
+    if split.official is None:
+        return ""
+    name, rows = split.official
+    return count_problem(dataset, rows, name, split.parts[0][1], context)
 
 
 def _without(

@@ -307,7 +307,42 @@ WRONG = [
         ["train: got a mapping", "retrieval is not trained"],
     ),
     (T, "  adapters: {", "  Ad apters: {", ["settings.Ad apters", "small letter"]),
+    (T, "split: files-dev", "split: files-dev\nexpected: 0", ["expected: got 0", "at least 1"]),
+    (T, "split: files-dev", "split: files-dev\nexpected: {en: many}", ["expected.en: got 'many'"]),
+    (
+        T,
+        "split: files-dev",
+        'split: files-dev\nexpected: {"no": 5}',
+        ["expected: got 'no'", "languages that are scored: en, sw", "remove it"],
+    ),
+    (
+        T,
+        "split: files-dev",
+        "split: files-dev\nkeep_out: [{languages: [en]}]",
+        ["keep_out[0].split: got nothing"],
+    ),
+    (
+        T,
+        "split: files-dev",
+        "split: files-dev\nkeep_out: [{languages: [xx], split: "
+        "{reader: delimited, files: [a.tsv]}}]",
+        ["keep_out[0].languages: got 'xx'"],
+    ),
+    (
+        T,
+        "split: files-dev",
+        "split: files-dev\nkeep_out: [{split: "
+        "{reader: delimited, files: [a.tsv], part: {start: 2.0}}}]",
+        ["keep_out[0].split.part.start: got 2.0"],
+    ),
     # on the hub
+    (
+        H,
+        "  dev: *own",
+        "  dev: *own\n  keep_out: [{split: {reader: delimited, files: [b.tsv]}}]",
+        ["hub.keep_out[0].split.reader: got 'delimited'", "'hub'"],
+    ),
+    (H, "  dev: *own", '  dev: *own\n  expected: {"no": 5}', ["hub.expected: got 'no'"]),
     (H, "  train: *own\n", "", ["hub.train: got nothing", "for format 'pair_classification'"]),
     (H, "  dev: *own\n", "", ["hub.dev: got nothing", "since the target has `dev`"]),
     (

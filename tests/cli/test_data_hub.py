@@ -170,6 +170,21 @@ def test_ls_names_the_data_sets_and_revisions(own: Path, xstilts: Callable[..., 
     assert " hub " in next(line for line in xstilts(*where).out.split("\n") if "own-nli" in line)
 
 
+def test_a_data_set_of_another_size_than_expected_is_refused(
+    own: Path, hub: list[tuple[str, ...]], xstilts: Callable[..., Any]
+) -> None:
+    file = own / "catalog" / "targets" / "own-nli.yaml"
+    text = file.read_text().replace("split: hub-own", "split: hub-own\n  expected: {en: 1, sw: 2}")
+    file.write_text(text)
+    data = ["--data", str(own / "data")]
+    done = xstilts(*arguments(own, "--hub", *data))
+    assert (done.code, len(hub)) == (2, 4)
+    (wrong,) = [line for line in done.out.split("\n") if line.startswith("wrong: ")]
+    says = f"own-nli/test (sw): our/own@{REVISION}: 1 rows, but the split 'hub-own' has 2;"
+    assert says in wrong
+    assert xstilts(*arguments(own, *data)).code == 0  # the files are another split
+
+
 @pytest.mark.parametrize("revision", ["main", "v1.0", REVISION[:-1]])
 def test_the_catalog_refuses_a_revision_that_is_no_commit(
     own: Path, revision: str, xstilts: Callable[..., Any]

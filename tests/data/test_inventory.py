@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.bench import SuiteData
-from harness.catalog import Catalog, SplitSpec, Target
+from harness.catalog import Block, Catalog, SplitSpec, Target
+from harness.catalog.specs import KeptOut
 from harness.data import DataContext
 from harness.data.inventory import Finding, check_splits, splits
 
@@ -73,6 +75,45 @@ def test_overlap_of_dev_rows_is_counted_as_records_count_it(context: DataContext
             assert dataset is not None
             assert dataset.counts == counts
             assert set(counts) >= set(RULES)
+
+
+def test_what_a_target_keeps_out_neither_trains_nor_selects(tmp_path: Path) -> None:
+    files = {
+        "train": "a\tX\n\nb\tX\n\nc\tX\n\nd\tX\n\n", "dev": "a\tX\n\nB\tX\n\ne\tX\n\n",
+        "test.de": "c\tX\n\n", "more.de": "A\n\n", "more.sw": "b\n\nz\n\n",
+    }  # fmt: skip
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    train, dev, test = (SplitSpec("tagged", (name,)) for name in ("train", "dev", "test.de"))
+    more = SplitSpec("tagged", ("more.{language}",), {"gold": "withheld"})
+    without = Target(
+        "own", "Tags.", "ner", "tagging", ("de",), "en", ("X", "Y"), test, "own", "none",
+        train=train, dev=dev,
+    )  # fmt: skip
+    both = replace(without, keep_out=(KeptOut(more), KeptOut(more, ("sw",))))
+    context, expected = DataContext(tmp_path), {"train": "d", "dev": "e"}
+    found = check_splits(splits(both), context, lambda _: None)
+    assert [(one.split.split, one.split.language, one.ok) for one in found] == [
+        ("train", "en", True), ("dev", "en", True), ("test", "de", True),
+        ("keep_out", "de", True), ("keep_out", "sw", True),
+    ]  # fmt: skip
+    kept = {one.split.split: one.dataset for one in found}
+    catalog = Catalog.load()
+    suite = replace(catalog.suite("default"), blocks=(Block(("direct",), ("own",)),))
+    data = SuiteData(replace(catalog, targets={"own": both}), suite, context)
+    for split, word in expected.items():
+        dataset = kept[split]
+        assert dataset is not None
+        assert [example.tokens for example in dataset.examples] == [(word,)]  # type: ignore[union-attr]
+        assert data.target(both, split).fingerprint == dataset.fingerprint
+    assert kept["train"] is not None
+    assert kept["train"].counts["overlap_dropped"] == 3
+    # Nothing of it is dropped without the field; a file of it that is not there is missed.
+    train_alone = check_splits(splits(without), context, lambda _: None)[0].dataset
+    assert train_alone is not None
+    assert len(train_alone) == 3
+    (tmp_path / "more.sw").unlink()
+    assert check_splits(splits(both), context, lambda _: None)[-1].missing == ("more.sw",)
 
 
 def test_no_overlap_is_claimed_with_what_is_not_there(context: DataContext) -> None:

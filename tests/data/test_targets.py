@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.catalog import Catalog, Target
-from harness.data import DataContext, Dataset, drop_overlap, load_split
+from harness.data import DataContext, Dataset, drop_overlap, load_split, splits
 from harness.errors import InputError
 
 GROUPS = {
@@ -83,6 +83,30 @@ def test_hyper_parameters(
     assert (training.epochs, training.batch_size, training.max_length) == (epochs, batch, length)
     assert training.learning_rate == training.full_learning_rate == rate
     assert catalog.target(name).max_length == (384 if length == 384 else 128)
+
+
+def test_tydiqa_warms_up_as_xtreme_does(catalog: Catalog) -> None:
+    """A rise to 3e-5 over 500 steps that ends with the training, after 3 epochs of 3,696 rows."""
+    training = catalog.target("tydiqa").settings["xtreme"]
+    assert training.batch_size is not None
+    steps = training.epochs * 3696 // training.batch_size
+    assert (steps, training.warmup) == (346, 1.0)
+    assert training.learning_rate == pytest.approx(3e-5 * steps / 500, rel=0.02)
+
+
+def test_full_fine_tuning_runs_in_both_published_settings(catalog: Catalog) -> None:
+    suite = catalog.suite("xtreme-full-ft")
+    assert suite.settings == ("xtreme", "jiant")
+    trained = [one for names in GROUPS.values() for one in names if catalog.target(one).train]
+    assert len(trained) == 7
+    assert [(block.recipes, block.targets) for block in suite.blocks] == [
+        (("full-ft",), tuple(trained))
+    ]
+    # Adapters have a setting of their own, which is no published one of full fine-tuning.
+    adapters = catalog.suite("xtreme")
+    assert adapters.settings == ("adapters",)
+    assert {name for block in adapters.blocks for name in block.recipes} == {"direct"}
+    assert {name for block in adapters.blocks for name in block.targets} == set(NUMBERS)
 
 
 # -- official layouts ------------------------------------------------------------------------------
@@ -304,6 +328,11 @@ COUNTS: dict[str, Callable[[Path, str, Target], int]] = {
     "files-mlqa": lambda root, code, _: count(
         root / f"mlqa/MLQA_V1/dev/dev-context-{code}-question-{code}.json"
     ),
+    "files-mlqa-cross": lambda root, code, _: sum(
+        count(file)
+        for file in root.glob(f"mlqa/MLQA_V1/dev/dev-context-{code}-question-*.json")
+        if not file.stem.endswith(f"-{code}")
+    ),
     "files-tydiqa": lambda root, code, _: count(
         root / f"tydiqa/tydiqa-goldp-v1.1-train/tydiqa.goldp.{code}.train.json"
     ),
@@ -314,6 +343,7 @@ KNOWN = {  # languages and scored rows in all
     "files-pawsx": (7, 7 * 500),
     "files-panx": (39, 36 * 1000 + 3 * 100),
     "files-xquad": (9, 9 * 1190),
+    "files-mlqa-cross": (5, 190 + 512 + 161 + 196 + 177 + 161),
     "files-tydiqa": (2, 1100 + 2000),
 }
 
@@ -359,14 +389,13 @@ def plain(text: str) -> str:
 @pytest.mark.slow
 def test_training_never_holds_a_scored_sentence(catalog: Catalog, shared_data: Path) -> None:
     target = catalog.target("files-panx")
-    scored = [read(catalog, target.name, "test", code, shared_data) for code in target.languages]
+    found = [one for one in splits(target) if one.split in ("test", "keep_out")]
+    scored = [one.read(DataContext(shared_data)) for one in found]
     english = sentences(shared_data / "panx/train-en.tsv")
     assert len(english) == 20000
-    everywhere = {
-        plain(sentence)
-        for code in target.languages
-        for sentence in sentences(shared_data / f"panx/dev-{code}.tsv")
-    }
+    files = [*shared_data.glob("panx/dev-*.tsv"), *shared_data.glob("panx/test-*.tsv")]
+    assert len(files) == len(scored) == 39 + 40
+    everywhere = {plain(sentence) for file in files for sentence in sentences(file)}
     for split, rows in (("train", english[:-2000]), ("dev", english[-2000:])):
         data = drop_overlap(read(catalog, target.name, split, "en", shared_data), scored)
         assert len(data) == sum(plain(row) not in everywhere for row in rows)
