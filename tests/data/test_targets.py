@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from harness.catalog import Catalog, Target
-from harness.data import DataContext, Dataset, drop_overlap, load_split, splits
+from harness.catalog import Catalog, Target, default_directory
+from harness.data import DataContext, Dataset, drop_overlap, load_scored, load_split, splits
 from harness.errors import InputError
 
 GROUPS = {
@@ -232,6 +232,31 @@ def test_tatoeba_reads_lasers_files(catalog: Catalog, tmp_path: Path) -> None:
     write(tmp_path, "tatoeba/v1/tatoeba.pes-eng.eng", "Hello\nYes\n")
     found = read(catalog, "tatoeba", "test", "fa", tmp_path).examples
     assert [(e.sentence, e.english) for e in found] == [("سلام", "Hello"), ("بله", "Yes")]
+
+
+def test_tatoeba_in_the_layout_of_the_docs(shared_data: Path, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "targets.md").read_text(encoding="utf-8")
+    text = page.split("<!-- tatoeba-sorted.yaml -->\n```yaml\n")[1].split("```")[0]
+    write(tmp_path, "own/targets/tatoeba-sorted.yaml", text)
+    catalog = Catalog.load([default_directory(), tmp_path / "own"])
+    root = tmp_path / "data"
+    (root / "tatoeba").mkdir(parents=True)
+    (root / "tatoeba/v1").symlink_to(shared_data / "tatoeba/v1")
+    for file in (shared_data / "tatoeba/xtreme-shuffled").iterdir():
+        (root / "tatoeba" / file.name).symlink_to(file)
+    context = DataContext(root, language_iso3=catalog.language_iso3())
+    target = catalog.target("tatoeba-sorted")
+    for code in target.languages:
+        found = load_scored(target, code, context).examples
+        aligned = read(catalog, "tatoeba", "test", code, shared_data).examples
+        assert [(e.sentence, e.english) for e in found] == [
+            (e.sentence, e.english) for e in aligned
+        ]
+    # Nothing but the option makes the sorted side readable.
+    write(tmp_path, "own/targets/tatoeba-sorted.yaml", text.replace("english: sorted", ""))
+    unsorted = Catalog.load([default_directory(), tmp_path / "own"]).target("tatoeba-sorted")
+    with pytest.raises(InputError, match="takes 2 files"):
+        load_scored(unsorted, "af", context)
 
 
 def test_bucc_takes_the_gold_of_its_test_from_the_release(catalog: Catalog, tmp_path: Path) -> None:
