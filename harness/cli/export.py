@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 from tabulate import tabulate
 
+from harness.catalog import Target
 from harness.cli.common import check_folder, data_options, load_catalog
 from harness.data import DataContext
-from harness.errors import InputError
 from harness.submission import (
     FIELDS,
     Choice,
+    check_apart,
     check_free,
     choose_records,
     make_submission,
-    write_files,
+    write_folders,
     xtreme_tasks,
 )
 
@@ -60,26 +61,24 @@ def command(
     of several fit, the error lists them and what to add. Targets that stand for no task of XTREME
     are left out and named.
     """
-    if gold is not None and gold.absolute() == to.absolute():
-        raise InputError(f"--gold: {gold} is the folder of the predictions; name another one")
-    for folder in (to, gold):
-        if folder is not None:
-            check_free(folder)
+    folders = [to] if gold is None else [to, gold]
+    check_apart(folders)
+    for folder in folders:
+        check_free(folder)
     if data_folder is not None:
         check_folder(data_folder)
     catalog = load_catalog(catalog_folders, hub=hub)
     choice = choose_records(out, catalog, {name: wanted[name] for name in FIELDS})
     context = DataContext(data_folder, bad_rows, catalog.language_iso3())
     submission = make_submission(choice, context, with_gold=gold is not None)
-    write_files(to, submission.predictions)
-    if gold is not None:
-        write_files(gold, submission.gold)
+    write_folders(dict(zip(folders, (submission.predictions, submission.gold), strict=False)))
     for name in choice.left_out:
         click.echo(f"left out: {name} stands for no task of XTREME", err=True)
     absent = [name for name in xtreme_tasks(catalog) if name not in _tasks(choice)]
     if absent:
         click.echo(f"not in this submission: {', '.join(absent)} (no record)", err=True)
-    rows = _rows(choice)
+    # The splits of files: on the hub some tasks have other rows than XTREME scores.
+    rows = _rows(choice, xtreme_tasks(load_catalog(catalog_folders, hub=False)))
     click.echo(json.dumps(rows, indent=2, ensure_ascii=False) if as_json else _table(rows))
 
 
@@ -87,7 +86,7 @@ def _tasks(choice: Choice) -> list[str]:
     return [one.task.name for one in choice.chosen]
 
 
-def _rows(choice: Choice) -> list[dict[str, Any]]:
+def _rows(choice: Choice, official: Mapping[str, Target]) -> list[dict[str, Any]]:
     return [
         {
             "task": one.task.name,
@@ -96,6 +95,8 @@ def _rows(choice: Choice) -> list[dict[str, Any]]:
             "absent": [
                 code for code in one.task.languages if code not in one.record["target"]["languages"]
             ],
+            "split": one.record["target"]["split"],
+            "official": one.record["target"]["split"] == official[one.task.name].split,
             "record": one.record["id"],
             "score": one.record["averages"]["all"]["score"],
         }
@@ -108,14 +109,17 @@ def _table(rows: list[dict[str, Any]]) -> str:
         [
             row["task"],
             row["target"],
+            row["split"] + ("" if row["official"] else "~"),
             f"{len(row['languages'])}" + ("*" if row["absent"] else ""),
             f"{row['score']:.2f}",
             row["record"][:8],
         ]
         for row in rows
     ]
-    header = ["task", "from target", "languages", "score", "record"]
+    header = ["task", "from target", "split", "languages", "score", "record"]
     text = tabulate(body, headers=header, disable_numparse=True)
+    if not all(row["official"] for row in rows):
+        text += "\n\n~: not XTREME's own rows: no score of these files belongs beside official ones"
     if any(row["absent"] for row in rows):
         text += "\n\n*: not all of XTREME's languages; its scorer wants them all"
     return text

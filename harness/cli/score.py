@@ -17,11 +17,11 @@ from harness.submission import (
     FilePair,
     SubmissionScore,
     TaskScore,
+    check_language,
     folder_pairs,
     score_submission,
     score_task,
     xtreme_task,
-    xtreme_tasks,
 )
 
 _UNDEFINED = "–"
@@ -55,7 +55,7 @@ def command(
     _check_usage(task, lang, everything, partial)
     catalog = Catalog.load()
     if task is None:
-        whole = score_submission(xtreme_tasks(catalog).values(), gold, pred, partial=partial)
+        whole = score_submission(catalog, gold, pred, partial=partial)
         _warn(list(whole.tasks.values()))
         click.echo(_dump(_submission_json(whole)) if as_json else _submission_table(whole))
         return
@@ -86,24 +86,31 @@ def _file_pairs(
     if kinds[0] != kinds[1]:
         raise InputError(f"{gold} and {pred}: one is a folder, one a file; give two of a kind")
     if kinds[0]:
-        pairs = folder_pairs(task, gold, pred)
-        if lang is not None:
-            here = [pair.language for pair in pairs]
-            pairs = [pair for pair in pairs if pair.language == lang]
-            if not pairs:
-                raise InputError(f"--lang {lang}: {gold} has only {', '.join(here)}")
+        pairs = folder_pairs(task, gold, pred, lang)
     else:
-        named = re.fullmatch(r"test-(.+)\.(tsv|json)", gold.name)
-        if lang is None and named is None:
-            raise InputError(f"{gold}: its name does not say its language; add --lang L")
-        pairs = [FilePair(lang or str(named and named[1]), gold, pred)]
+        pairs = [FilePair(_language(gold, pred, lang), gold, pred)]
     for pair in pairs:
-        if pair.language not in catalog.languages:
-            raise InputError(
-                f"{pair.gold}: language '{pair.language}' is unknown; {task.name} has "
-                f"{', '.join(task.languages)}"
-            )
+        check_language(catalog, task, pair.gold, pair.language)
     return pairs
+
+
+def _language(gold: Path, pred: Path, lang: str | None) -> str:
+    """The language of two files: what is asked for, which their names may not deny."""
+    named = {}
+    for file in (gold, pred):
+        if match := re.fullmatch(r"test-(.+)\.(tsv|json)", file.name):
+            named[file] = match[1]
+    for file, code in named.items():
+        if lang not in (None, code):
+            raise InputError(
+                f"{file}: its name says '{code}', --lang '{lang}'; correct one of them"
+            )
+    found = set(named.values()) if lang is None else {lang}
+    if len(found) > 1:
+        raise InputError(f"{gold} and {pred}: their names say two languages; add --lang L")
+    if gold not in named and lang is None:
+        raise InputError(f"{gold}: its name does not say its language; add --lang L")
+    return found.pop()
 
 
 def _warn(tasks: Sequence[TaskScore]) -> None:
@@ -124,7 +131,7 @@ def _task_json(score: TaskScore) -> dict[str, Any]:
         "languages": {
             code: {**one.metrics, "n": one.n, **one.notes} for code, one in score.languages.items()
         },
-        "official_languages": not score.absent,
+        "official_languages": score.official,
         "signature": score.signature,
     }
 
@@ -162,6 +169,8 @@ def _task_table(score: TaskScore, task: Target) -> str:
             f"not XTREME's average: {len(score.absent)} of its {count} languages are not here "
             f"({', '.join(score.absent)})"
         )
+    if score.strange:
+        lines.append(f"not XTREME's average: it does not have {', '.join(score.strange)}")
     return "\n".join([*lines, score.signature])
 
 
@@ -170,7 +179,7 @@ def _submission_table(score: SubmissionScore) -> str:
         [
             one.task,
             one.group,
-            f"{len(one.languages)}" + ("*" if one.absent else ""),
+            f"{len(one.languages)}" + ("" if one.official else "*"),
             "  ".join(f"{name} {value:.2f}" for name, value in one.averages.items()),
             f"{one.score:.2f}",
         ]
@@ -185,7 +194,7 @@ def _submission_table(score: SubmissionScore) -> str:
         "",
         _table(means, ["group", "score"]),
     ]
-    if any(one.absent for one in score.tasks.values()):
+    if not all(one.official for one in score.tasks.values()):
         lines += ["", "*: fewer languages than XTREME has; such a task is in no mean of tasks"]
     signatures = [one.signature for one in score.tasks.values()]
     return "\n".join([*lines, "", *signatures, score.signature])

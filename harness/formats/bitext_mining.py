@@ -45,6 +45,7 @@ class BitextMining(RetrievalFormat[MiningExample]):
     """
 
     name: ClassVar[str] = "bitext_mining"
+    version: ClassVar[int] = 2
     metrics: ClassVar[tuple[str, ...]] = ("f1", "precision", "recall")
     tuned: ClassVar[bool] = True
     threshold: float | None = None  # set by tune()
@@ -145,36 +146,35 @@ class BitextMining(RetrievalFormat[MiningExample]):
     def statistics(
         self, predictions: Sequence[str | None], examples: Sequence[MiningExample]
     ) -> Statistics:
-        """`[n, 3]`: pairs extracted, pairs extracted rightly, pairs of the gold, by sentence."""
+        """`[n, 3]`: pairs of each sentence that are extracted rightly, extracted, in the gold."""
         check_counts(predictions, examples)
         rows = []
         for prediction, example in zip(predictions, examples, strict=True):
             gold = _gold(example)
-            rows.append((prediction is not None, prediction in gold, len(gold)))
+            rows.append((prediction in gold, prediction is not None, len(gold)))
         return np.array(rows, np.float64).reshape(-1, 3)
 
     def aggregate(self, statistics: Statistics) -> dict[str, float]:
         """F1, precision and recall of the extracted pairs; all 0 where none is right."""
         if len(statistics) == 0:
             raise InputError("no examples to score; give at least one")
-        extracted, correct, gold = statistics.sum(axis=0)
-        return precision_recall_f1(correct, extracted, gold)
+        return precision_recall_f1(*statistics.sum(axis=0))
 
     def task_score(self, scores: Mapping[str, float]) -> float:
         """F1."""
         return scores["f1"]
 
     def score_of_sums(self, sums: Statistics, n: int) -> Statistics:
-        """F1 in percent: 2 correct / (extracted + gold); 0 where there is neither."""
-        extracted, correct, gold = sums.T
+        """F1 in percent: 2 right / (extracted + gold); 0 where there is neither."""
+        right, extracted, gold = sums.T
         either = extracted + gold
-        scores: Statistics = 200.0 * correct / np.where(either > 0, either, 1.0)
+        scores: Statistics = 200.0 * right / np.where(either > 0, either, 1.0)
         return scores
 
     def floor(self, examples: Sequence[MiningExample], labels: Sequence[str]) -> Statistics:
         """Chance with hindsight: each foreign sentence that has a partner takes any English one."""
         english = max(1, sum(example.side == ENGLISH for example in examples))
-        rows = [(bool(gold), len(gold) / english, len(gold)) for gold in map(_gold, examples)]
+        rows = [(len(gold) / english, bool(gold), len(gold)) for gold in map(_gold, examples)]
         return np.array(rows, np.float64).reshape(-1, 3)
 
 

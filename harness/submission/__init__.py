@@ -1,13 +1,20 @@
 """XTREME's submission layout: its label and prediction files read, scored and written."""
 
 from harness.submission.choose import FIELDS, Choice, Chosen, choose_records
-from harness.submission.export import Submission, check_free, make_submission, write_files
+from harness.submission.export import (
+    Submission,
+    check_apart,
+    check_free,
+    make_submission,
+    write_folders,
+)
 from harness.submission.layout import Layout, Row
 from harness.submission.scores import (
     FilePair,
     LanguageScore,
     SubmissionScore,
     TaskScore,
+    check_language,
     folder_pairs,
     layout_of,
     score_submission,
@@ -27,14 +34,16 @@ __all__ = [
     "Submission",
     "SubmissionScore",
     "TaskScore",
+    "check_apart",
     "check_free",
+    "check_language",
     "choose_records",
     "folder_pairs",
     "layout_of",
     "make_submission",
     "score_submission",
     "score_task",
-    "write_files",
+    "write_folders",
     "xtreme_task",
     "xtreme_tasks",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,11 @@ FIELDS: Mapping[str, Callable[[Record], str]] = {
 }
 _OF_A_MODEL = ("backbone", "recipe", "setting", "seed")  # what all tasks must share
 _OF_A_TASK = ("target", "set", "id")  # what one task may have only one of
+# What tasks must share as well, and no option chooses by.
+_UNNAMED: Mapping[str, Callable[[Record], str]] = {
+    "the backbone's weights": lambda r: str(r["backbone"]["digest"]),
+    "device, dtype or threads": lambda r: json.dumps(r["numerics"], sort_keys=True),
+}
 _ID_DIGITS = 8  # as in the names of record files
 
 
@@ -66,6 +72,7 @@ def choose_records(out: Path, catalog: Catalog, wanted: Mapping[str, Sequence[st
             f"{out}: nothing to export: {', '.join(left_out)} stand for no task of XTREME"
         )
     _refuse_several(out, chosen)
+    _refuse_mixed(out, chosen)
     for one in chosen:
         if one.target.format != one.task.format:
             raise InputError(
@@ -123,7 +130,12 @@ def _refuse_several(out: Path, chosen: Sequence[Chosen]) -> None:
             group = [one for one in chosen if one.task.name == task]
             if len(group) > 1:
                 # The id tells apart what nothing else does: arithmetic, data, hyper-parameters.
-                varied = [next(name for name in _OF_A_TASK if len(_values(name, group)) > 1)]
+                differ = [name for name in _OF_A_TASK if len(_values(name, group)) > 1]
+                if not differ:
+                    raise InputError(
+                        f"{group[0].path} and {group[1].path}: are the same record; remove one"
+                    )
+                varied = differ[:1]
                 chosen = group
                 break
     if varied:
@@ -135,6 +147,20 @@ def _refuse_several(out: Path, chosen: Sequence[Chosen]) -> None:
             f"{out}: a submission is of one model and has one result per task, but "
             f"{len(chosen)} records fit: {'; '.join(models)}; add {options}"
         )
+
+
+def _refuse_mixed(out: Path, chosen: Sequence[Chosen]) -> None:
+    """InputError where records share all names, but not the backbone's weights or arithmetic."""
+    for what, of in _UNNAMED.items():
+        groups: dict[str, Chosen] = {}
+        for one in chosen:
+            groups.setdefault(of(one.record), one)
+        if len(groups) > 1:
+            first, second, *_ = groups.values()
+            raise InputError(
+                f"{out}: a submission is of one model, but {first.path.name} and "
+                f"{second.path.name} differ in {what}; add --id of the records to take"
+            )
 
 
 def _model(one: Chosen) -> str:

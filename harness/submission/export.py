@@ -7,6 +7,7 @@ import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ def make_submission(choice: Choice, context: DataContext, *, with_gold: bool) ->
     """The files of the chosen records, in the languages that they have.
 
     `context` says where the scored data is; it is read only for the gold and where predictions
-    cannot be written without (Tatoeba). InputError where data or predictions are not the record's.
+    cannot be written without (Tatoeba, BUCC). InputError where data or predictions are not the
+    record's.
     """
     predictions, gold = Texts(), Texts()
     for one in choice.chosen:
@@ -60,22 +62,41 @@ def check_free(folder: Path) -> None:
             raise InputError(f"{folder}: is there already; name a folder that is not, or empty it")
 
 
-def write_files(folder: Path, texts: Mapping[str, str]) -> None:
-    """Write all files into a new folder, all of them or none; WorkError where that fails."""
-    partial = folder.absolute().with_name(f".{folder.absolute().name}.{secrets.token_hex(4)}.tmp")
+def check_apart(folders: Sequence[Path]) -> None:
+    """InputError where a folder is another one, or lies inside it."""
+    for one, other in permutations(folders, 2):
+        if one.resolve().is_relative_to(other.resolve()):
+            where = "the same folder as" if one.resolve() == other.resolve() else "inside"
+            raise InputError(f"{one}: is {where} {other}; name folders beside each other")
+
+
+def write_folders(folders: Mapping[Path, Texts]) -> None:
+    """Write all files into new folders, all of them or none; WorkError where that fails."""
+    staged = {
+        folder: folder.absolute().with_name(f".{folder.absolute().name}.{secrets.token_hex(4)}.tmp")
+        for folder in folders
+    }
+    shown: list[Path] = []
+    folder = Path()
     try:
-        for name, text in texts.items():
-            path = partial / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8", newline="\n")
-        partial.rename(folder)
+        for folder, texts in folders.items():
+            for name, text in texts.items():
+                path = staged[folder] / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8", newline="\n")
+        for folder, partial in staged.items():
+            partial.rename(folder)
+            shown.append(folder)
     except OSError as error:
+        for made in shown:
+            shutil.rmtree(made, ignore_errors=True)
         raise WorkError(
             f"{folder}: cannot be written: {error.strerror or error}; check the folder and free "
             "space"
         ) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        for partial in staged.values():
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def _refuse_positions(one: Chosen) -> None:
@@ -104,7 +125,7 @@ def _predictions(one: Chosen) -> dict[str, list[Row]]:
             "suite again, which makes a damaged file anew"
         )
     rows: dict[str, list[Row]] = {code: [] for code in one.record["target"]["languages"]}
-    for line in file.read_text("utf-8").splitlines():
+    for line in file.read_bytes().split(b"\n")[:-1]:  # splitlines() of text cuts at U+2028, too
         row = json.loads(line)
         rows[row["language"]].append(Row(row["id"], row["prediction"]))
     return rows

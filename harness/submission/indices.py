@@ -15,7 +15,7 @@ from harness.formats import BitextRetrieval, Statistics
 from harness.submission.layout import Given, Layout, Row, check_count
 from harness.submission.text import read_rows, shown
 
-_INDEX = re.compile(r"0|[1-9][0-9]*", re.ASCII)
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 
 
 class Indices(Layout[list[int]]):
@@ -26,8 +26,17 @@ class Indices(Layout[list[int]]):
     needs_examples: ClassVar[bool] = True
 
     def read_gold(self, file: Path, task: Target, language: str) -> list[int]:
-        """Indices in the order of the sorted English file."""
-        return _read(file)
+        """Indices in the order of the sorted English file, each of them once."""
+        indices = _read(file)
+        seen: set[int] = set()
+        for number, index in enumerate(indices, start=1):
+            if index in seen:
+                raise InputError(
+                    f"{place(file, number)}: {index} stands in an earlier line, too; each line of "
+                    "the other side is the translation of one English line"
+                )
+            seen.add(index)
+        return indices
 
     def read_predictions(self, file: Path, gold: list[int], gold_file: Path, task: Target) -> Given:
         """As many indices as the gold has."""

@@ -29,7 +29,7 @@ class Layout(ABC, Generic[G]):
     format: ClassVar[str]
     extension: ClassVar[str] = "tsv"
     main: ClassVar[tuple[str, ...]]  # the metrics whose mean is the task's score
-    needs_examples: ClassVar[bool] = False  # whether predictions can be written without texts
+    needs_examples: ClassVar[bool] = False  # whether predictions_text() needs the scored data
 
     def file_name(self, language: str) -> str:
         """The official name of a language's file."""
@@ -49,7 +49,10 @@ class Layout(ABC, Generic[G]):
 
     @abstractmethod
     def statistics(self, given: Given, gold: G, task: Target) -> Statistics:
-        """Per-example statistics, as those of the format."""
+        """Statistics in the columns of the format, whose sums give the metrics; a row per example.
+
+        Of mining, where files name pairs alone, a row per first id.
+        """
 
     def metrics(self, statistics: Statistics) -> dict[str, float]:
         """Every metric that XTREME gives, in percent."""

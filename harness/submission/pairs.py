@@ -14,7 +14,6 @@ from harness.data import MiningExample
 from harness.data.files.rows import place
 from harness.errors import InputError
 from harness.formats import BitextMining, Statistics
-from harness.formats.scoring import precision_recall_f1
 from harness.submission.layout import Given, Layout, Row
 from harness.submission.text import read_rows, shown
 
@@ -61,12 +60,8 @@ class Pairs(Layout[list[Pair]]):
         return len(gold)
 
     def statistics(self, given: Given, gold: list[Pair], task: Target) -> Statistics:
-        """Pairs that are right, predicted, gold."""
+        """Pairs of each first id that are right, predicted, gold."""
         return pair_statistics(given.predictions, gold)
-
-    def metrics(self, statistics: Statistics) -> dict[str, float]:
-        """F1, precision and recall of the set of pairs."""
-        return precision_recall_f1(*statistics.sum(axis=0))
 
     def predictions_text(
         self, rows: Sequence[Row], examples: Sequence[MiningExample], task: Target

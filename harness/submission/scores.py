@@ -56,7 +56,13 @@ class TaskScore:
     averages: Mapping[str, float]
     score: float
     absent: tuple[str, ...]  # official languages that were not scored
+    strange: tuple[str, ...]  # scored ones that XTREME does not have
     signature: str
+
+    @property
+    def official(self) -> bool:
+        """Whether the score is XTREME's: over its languages, all of them and no other."""
+        return not self.absent and not self.strange
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,7 @@ def score_task(task: Target, pairs: Sequence[FilePair]) -> TaskScore:
         averages=averages,
         score=fmean(averages[name] for name in layout.main),
         absent=tuple(code for code in task.languages if code not in languages),
+        strange=tuple(code for code in languages if code not in task.languages),
         signature=files_signature(
             task=task.name,
             languages=list(languages),
@@ -112,14 +119,14 @@ def score_task(task: Target, pairs: Sequence[FilePair]) -> TaskScore:
 
 
 def score_submission(
-    tasks: Iterable[Target], gold: Path, predictions: Path, *, partial: bool = False
+    catalog: Catalog, gold: Path, predictions: Path, *, partial: bool = False
 ) -> SubmissionScore:
     """Score two folders of TASK/test-LANG.EXT; every file of every task must be in both.
 
     `partial`: what the gold folder has, without averages over what is then incomplete.
     """
-    tasks = list(tasks)
-    chosen = {task.name: _languages(task, gold, partial) for task in tasks}
+    tasks = list(xtreme_tasks(catalog).values())
+    chosen = {task.name: _languages(catalog, task, gold, partial) for task in tasks}
     _refuse_missing(
         (folder / task.name, task, chosen[task.name])
         for task in tasks
@@ -132,6 +139,7 @@ def score_submission(
         for task in tasks
         if chosen[task.name]
     }
+    whole = [one for one in scores.values() if one.official]
     groups: dict[str, float | None] = {}
     for group in dict.fromkeys(task.group for task in tasks):
         groups[group] = _mean([scores.get(task.name) for task in tasks if task.group == group])
@@ -140,7 +148,7 @@ def score_submission(
         groups=groups,
         overall=_mean([scores.get(task.name) for task in tasks]),
         signature=files_signature(
-            task="xtreme" if len(scores) == len(tasks) else "xtreme-partial",
+            task="xtreme" if len(whole) == len(tasks) else "xtreme-partial",
             languages=[f"{one.task}.{code}" for one in scores.values() for code in one.languages],
             gold={name: one.signature for name, one in scores.items()},
             options={},
@@ -149,8 +157,10 @@ def score_submission(
     )
 
 
-def folder_pairs(task: Target, gold: Path, predictions: Path) -> list[FilePair]:
-    """The files of all languages that the gold folder has; both must have the same ones.
+def folder_pairs(
+    task: Target, gold: Path, predictions: Path, only: str | None = None
+) -> list[FilePair]:
+    """The files of all languages that the gold folder has (or only one); both must have them.
 
     A folder is the task's own, or that of a submission, in which the task's is.
     """
@@ -159,8 +169,16 @@ def folder_pairs(task: Target, gold: Path, predictions: Path) -> list[FilePair]:
     codes = languages_in(gold, task)
     if not codes:
         raise InputError(f"{gold}: no label files here; expected {layout.file_name('LANG')}")
+    if only is not None:
+        if only not in codes:
+            raise InputError(f"--lang {only}: {gold} has only {', '.join(codes)}")
+        codes = [only]
     _refuse_missing([(predictions, task, codes)])
-    strange = [code for code in languages_in(predictions, task) if code not in codes]
+    strange = (
+        []
+        if only is not None
+        else [code for code in languages_in(predictions, task) if code not in codes]
+    )
     if strange:
         raise InputError(
             f"{predictions / layout.file_name(strange[0])}: {gold} has no gold for it; "
@@ -193,8 +211,8 @@ def _refuse_missing(wanted: Iterable[tuple[Path, Target, Sequence[str]]]) -> Non
             lacking.append(f"{folder}: {shown}")
     if lacking:
         raise InputError(
-            f"missing: {'; '.join(lacking)}; add these: every language must be there, and with "
-            "--all every task"
+            f"missing: {'; '.join(lacking)}; add these: every language must be there, and of a "
+            "whole submission every task"
         )
 
 
@@ -204,12 +222,23 @@ def _own(folder: Path, task: Target) -> Path:
         return inside if inside.is_dir() else folder
 
 
-def _languages(task: Target, gold: Path, partial: bool) -> list[str]:
+def check_language(catalog: Catalog, task: Target, file: Path, code: str) -> None:
+    """InputError for a language that nobody knows; one that XTREME has not for a task is told."""
+    if code not in catalog.languages:
+        raise InputError(
+            f"{file}: language '{code}' is unknown; {task.name} has {', '.join(task.languages)}"
+        )
+
+
+def _languages(catalog: Catalog, task: Target, gold: Path, partial: bool) -> list[str]:
     folder = gold / task.name
     if not partial:
         return list(task.languages)
     with reading(gold):
-        return languages_in(folder, task) if folder.is_dir() else []
+        codes = languages_in(folder, task) if folder.is_dir() else []
+    for code in codes:
+        check_language(catalog, task, folder / layout_of(task).file_name(code), code)
+    return codes
 
 
 def _pairs(task: Target, gold: Path, predictions: Path, codes: Sequence[str]) -> list[FilePair]:
@@ -226,5 +255,5 @@ def _score_file(layout: Layout[Any], task: Target, pair: FilePair) -> LanguageSc
 
 def _mean(scores: Sequence[TaskScore | None]) -> float | None:
     """The mean of task scores; None unless every task is there in all its languages."""
-    whole = [one.score for one in scores if one is not None and not one.absent]
+    whole = [one.score for one in scores if one is not None and one.official]
     return fmean(whole) if whole and len(whole) == len(scores) else None

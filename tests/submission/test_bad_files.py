@@ -75,6 +75,7 @@ WRONG_PREDICTIONS = [
     ("tatoeba", "2\n00\n1\n", "P, line 2: '00' is no line number"),
     ("tatoeba", "2\n٣\n1\n", "P, line 2: '٣' is no line number"),
     ("tatoeba", "2\n\n1\n", "P, line 2: the line is blank"),
+    ("tatoeba", "2\n" + "9" * 5000 + "\n1\n", "P, line 2: '999"),
     ("bucc2018", "", "P: the file is empty"),
     ("bucc2018", "de-1 en-7\n", "P, line 1: 'de-1 en-7' is no pair of ids"),
     ("bucc2018", "de-1\ten-7\t0.9\n", "P, line 1: 'de-1\\ten-7\\t0.9' is no pair of ids"),
@@ -101,6 +102,7 @@ WRONG_GOLD: list[tuple[str, str | bytes, str]] = [
     ("xnli", "entailment\n?\nneutral\n", "G, line 2: label '?' is unknown"),
     ("udpos", "DET\nB-PER\n\nVERB\n", "G, line 2: label 'B-PER' is unknown; udpos has one of ADJ"),
     ("tatoeba", "2\nx\n1\n", "G, line 2: 'x' is no line number"),
+    ("tatoeba", "2\n0\n2\n", "G, line 3: 2 stands in an earlier line, too"),
     ("bucc2018", _BUCC + "de-1\ten-7\n", "G, line 3: the pair de-1 en-7 stands in line 1 already"),
     ("xquad", "{", "G: not valid JSON"),
     ("xquad", "[]", "G: must be one JSON object, got []"),
@@ -270,16 +272,61 @@ def test_languages_of_a_folder(xstilts: Command, tmp_path: Path) -> None:
     found = xstilts(*score).json
     assert list(found["languages"]) == ["de", "A0"] and not found["official_languages"]
     assert list(xstilts(*score, "--lang", "A0").json["languages"]) == ["A0"]
+    assert "not XTREME's average: it does not have A0" in xstilts(*score[:2], *score[3:]).out
     assert xstilts(*score, "--lang", "fr").error == f"--lang fr: {gold} has only de, A0"
     (pred / "test-fr.tsv").write_text(_XNLI)
     assert f"{pred}/test-fr.tsv: {gold} has no gold for it" in xstilts(*score).error
     (pred / "test-de.tsv").unlink()
     assert xstilts(*score).error.startswith(f"missing: {pred}: test-de.tsv; add these")
+    assert list(xstilts(*score, "--lang", "A0").json["languages"]) == ["A0"]  # that one is there
     (pred / "test-de.tsv").write_text(_XNLI)
     (gold / "test-fr.tsv").write_text(_XNLI)
     (gold / "test-zz.tsv").write_text(_XNLI)
     (pred / "test-zz.tsv").write_text(_XNLI)
     assert "language 'zz' is unknown; xnli has ar, bg," in xstilts(*score).error
+
+
+def test_a_language_more_is_no_average_of_xtreme(xstilts: Command, tmp_path: Path) -> None:
+    from harness.catalog import Catalog
+
+    gold, pred = tmp_path / "gold" / "xnli", tmp_path / "pred" / "xnli"
+    codes = Catalog.load().target("xnli").languages
+    for folder in (gold, pred):
+        folder.mkdir(parents=True)
+        for code in codes:
+            (folder / f"test-{code}.tsv").write_text(_XNLI)
+    task = ("score", "xnli", "--gold", gold, "--pred", pred)
+    whole = ("score", "--all", "--partial", "--gold", gold.parent, "--pred", pred.parent)
+    assert xstilts(*task, "--json").json["official_languages"]
+    assert "not XTREME's" not in xstilts(*task).out
+    assert "*" not in xstilts(*whole).out
+    for folder in (gold, pred):
+        (folder / "test-ka.tsv").write_text(_XNLI)
+    assert not xstilts(*task, "--json").json["official_languages"]
+    assert "not XTREME's average: it does not have ka" in xstilts(*task).out
+    assert "16*" in xstilts(*whole).out
+    (gold / "test-qqq.tsv").write_text(_XNLI)
+    assert "test-qqq.tsv: language 'qqq' is unknown; xnli has ar," in xstilts(*whole).error
+
+
+@pytest.mark.parametrize(
+    ("names", "option", "message"),
+    [
+        (("test-de.tsv", "test-de.tsv"), ("--lang", "zh"), "name says 'de', --lang 'zh'"),
+        (("gold.tsv", "test-de.tsv"), ("--lang", "zh"), "test-de.tsv: its name says 'de'"),
+        (("test-de.tsv", "test-zh.tsv"), (), "their names say two languages; add --lang L"),
+        (("gold.tsv", "pred.tsv"), (), "its name does not say its language; add --lang L"),
+    ],
+)
+def test_names_that_say_another_language(
+    xstilts: Command, tmp_path: Path, names: tuple[str, str], option: tuple[str, ...], message: str
+) -> None:
+    files = [tmp_path / side / name for side, name in zip("gp", names, strict=True)]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text(_XNLI)
+    done = xstilts("score", "xnli", "--gold", files[0], "--pred", files[1], *option)
+    assert message in done.error
 
 
 USAGE = [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from harness.canonical import canonical_json, file_digest
+from tests.nano import NANO
 from tests.submission.checker import problems
 from tests.submission.conftest import LANGUAGES, TARGETS, Command, SmallRun, bench, write_catalog
 
@@ -116,7 +120,7 @@ def test_a_submission_is_of_one_model(
         ("--setting", "jiant", "no such record has setting jiant; there is adapters"),
         ("--target", "xnli", "no such record has target xnli; there is small-"),
         ("--target", "small-mc2", "nothing to export: small-mc2 stand"),
-        ("--gold", "TO", "is the folder of the predictions; name another one"),
+        ("--gold", "TO", "is the same folder as"),
     ],
 )
 def test_what_is_not_there(
@@ -153,7 +157,113 @@ def test_places(small_run: SmallRun, xstilts: Command, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("")
     stuck = xstilts(*_export(small_run, file / "below"))
-    assert stuck.code in (1, 2) and "Traceback" not in stuck.err
+    assert stuck.code == 1 and "below: cannot be written: Not a directory" in stuck.err
+
+
+@pytest.mark.parametrize(
+    ("to", "gold", "message"),
+    [
+        ("a/b", "a", "a/b: is inside"),
+        ("a", "a/gold", "a/gold: is inside"),
+        ("a", "z/../a", "is the same folder as"),
+    ],
+)
+def test_folders_lie_beside_each_other(
+    small_run: SmallRun, xstilts: Command, tmp_path: Path, to: str, gold: str, message: str
+) -> None:
+    done = xstilts(*_export(small_run, tmp_path / to, "--gold", tmp_path / gold))
+    assert message in done.error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_folders_are_written_or_none(
+    small_run: SmallRun, xstilts: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def fail(path: Path, to: Path) -> Path:
+        if to.name == "gold":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    done = xstilts(*_export(small_run, tmp_path / "to", "--gold", tmp_path / "gold"))
+    assert done.code == 1 and "gold: cannot be written: No space left" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_split_is_told(small_run: SmallRun, xstilts: Command, tmp_path: Path) -> None:
+    done = xstilts(*_export(small_run, tmp_path / "to"))
+    assert "world-test~" in done.out
+    assert "no score of these files belongs beside official ones" in done.out
+    rows = xstilts(*_export(small_run, tmp_path / "to2", "--json")).json
+    assert {(row["split"], row["official"]) for row in rows} == {("world-test", False)}
+
+
+@pytest.mark.parametrize(("split", "official"), [("test", True), ("hub-unfused-test", False)])
+def test_only_the_split_of_the_files_is_official(split: str, official: bool) -> None:
+    from harness.catalog import Catalog
+    from harness.cli.export import _rows
+    from harness.submission import Choice, Chosen, xtreme_tasks
+
+    catalog = Catalog.load()
+    hub = xtreme_tasks(catalog.on_hub())["udpos"]
+    record = {
+        "target": {"split": split, "languages": list(hub.languages)},
+        "id": "0" * 64,
+        "averages": {"all": {"score": 1.0}},
+    }
+    choice = Choice((Chosen(Path("x.json"), record, hub, hub),), ())
+    (row,) = _rows(choice, xtreme_tasks(catalog))
+    assert row["official"] is official
+
+
+def test_the_same_record_twice(small_run: SmallRun, xstilts: Command, tmp_path: Path) -> None:
+    run = _copy(small_run, tmp_path)
+    (path,) = run.out.glob("records/*small-nli*.json")
+    shutil.copy(path, path.with_name("copy.json"))
+    error = xstilts(*_export(run, tmp_path / "to")).error
+    assert "copy.json" in error and path.name in error
+    assert error.endswith("are the same record; remove one")
+
+
+def test_one_name_is_not_one_model(small_run: SmallRun, xstilts: Command, tmp_path: Path) -> None:
+    run = _copy(small_run, tmp_path)
+    others = [record["id"] for name, record in run.records().items() if name == "small-pos"]
+    other = Path(shutil.copytree(NANO, tmp_path / "nano"))
+    with (other / "special_tokens_map.json").open("a") as file:
+        file.write("\n")
+    for what, options in (
+        ("device, dtype or threads", ("--threads", "2")),
+        ("the backbone's weights", ("--backbone", str(other))),
+    ):
+        before = set(run.out.glob("records/*.json"))
+        bench(run, "--only", "target=small-nli", *options)
+        (path,) = set(run.out.glob("records/*.json")) - before
+        mixed = [json.loads(path.read_text())["id"], *others]
+        chosen = [part for name in mixed for part in ("--id", name)]
+        error = xstilts(*_export(run, tmp_path / "to", *chosen)).error
+        assert f"differ in {what}; add --id" in error and path.name in error
+        done = xstilts(*_export(run, tmp_path / path.stem, *chosen[:2]))
+        assert done.code == 0, done.err  # alone it is a submission
+
+
+def test_answers_may_hold_any_separator_of_lines(
+    small_run: SmallRun, xstilts: Command, tmp_path: Path
+) -> None:
+    run = _copy(small_run, tmp_path)
+    (path,) = run.out.glob("records/*small-qa*.json")
+    document = json.loads(path.read_text())
+    file = path.parent / document["files"]["predictions"]["path"]
+    rows = [json.loads(line) for line in file.read_bytes().splitlines()]
+    answer = "one\u2028two\u2029three\x85four"
+    rows[0]["prediction"] = answer
+    file.write_bytes(b"".join(canonical_json(row) + b"\n" for row in rows))
+    document["files"]["predictions"]["sha256"] = file_digest(file)
+    path.write_text(json.dumps(document))
+    assert xstilts(*_export(run, tmp_path / "to", "--target", "small-qa")).code == 0
+    written = json.loads((tmp_path / "to/xquad" / f"test-{rows[0]['language']}.json").read_text())
+    assert written[rows[0]["id"]] == answer
 
 
 def test_what_was_scored_is_what_is_written(
@@ -189,8 +299,6 @@ def test_repeated_ids_are_refused(small_run: SmallRun, xstilts: Command, tmp_pat
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     rows[1]["id"] = rows[0]["id"]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    from harness.canonical import file_digest
-
     document["files"]["predictions"]["sha256"] = file_digest(file)
     path.write_text(json.dumps(document))
     error = xstilts(*_export(run, to, *only)).error
