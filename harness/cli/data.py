@@ -42,7 +42,7 @@ _NOT_ROWS = ("answers_dropped", "blank_tokens_dropped", "overlap_dropped")
 _LEGEND = """examples: as used, without what overlaps
 bad: malformed rows; mended, dropped: answers whose offset was wrong; left out: rows without a
 usable label or answer; all of them in the whole files, also where a split is a part (why: --json)
-overlap: training rows that are also scored"""
+overlap: training rows that are also scored, or kept out by a target"""
 _json = click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 
 
@@ -123,9 +123,9 @@ def check(
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         click.echo(markdown(findings, catalog) if as_markdown else _table(rows))
-        for entry in missing:
-            how = entry["get"] or f"the catalog does not say; see {', '.join(entry['needed_by'])}"
-            click.echo(f"missing: {entry['file']}\n  get it: {how}")
+        for how, files in _by_source(missing).items():
+            click.echo("\n".join(f"missing: {file}" for file in files))
+            click.echo(f"  get {'it' if len(files) == 1 else 'them'}: {how}")
         for finding in findings:
             if finding.problem:
                 click.echo(f"wrong: {finding.problem}")
@@ -225,6 +225,15 @@ def _missing(findings: Sequence[Finding]) -> list[dict[str, Any]]:
         }
         for name, found in needed.items()
     ]
+
+
+def _by_source(missing: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
+    """Missing files by how to get them; one paragraph may serve dozens."""
+    found: dict[str, list[str]] = {}
+    for entry in missing:
+        how = entry["get"] or f"the catalog does not say; see {', '.join(entry['needed_by'])}"
+        found.setdefault(how, []).append(entry["file"])
+    return found
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:

@@ -145,6 +145,18 @@ def test_check_names_every_missing_file_once_and_says_how_to_get_it(
     assert document["rows"][6]["examples"] == 2
 
 
+def test_files_that_come_from_one_place_share_a_paragraph(
+    own: Path, xstilts: Callable[..., Any]
+) -> None:
+    for name in ("train.tsv", "dev.tsv", "test-sw.tsv"):
+        (own / "data" / "own" / name).unlink()
+    printed = xstilts(*arguments(own, "check")).out
+    assert printed.endswith(
+        "missing: own/train.tsv\nmissing: own/dev.tsv\n  get them: ask their author\n"
+        "missing: own/test-sw.tsv\n  get it: copy own/ from the tests\n"
+    )
+
+
 def test_check_lists_all_problems_and_counts_bad_rows(
     own: Path, xstilts: Callable[..., Any]
 ) -> None:

@@ -46,6 +46,8 @@ def test_groups_languages_and_settings(catalog: Catalog) -> None:
         assert list(target.settings) == ["xtreme", "jiant", "adapters"], name
         assert target.citation and target.get and target.licence, name
         assert target.train_language == "en"
+    for target in catalog.targets.values():
+        assert target.world or target.citation, target.name
     # Tatoeba and BUCC have English on the other side; every other target scores it, too.
     without_english = [name for name in NUMBERS if "en" not in catalog.target(name).languages]
     assert without_english == ["bucc2018", "tatoeba"]
