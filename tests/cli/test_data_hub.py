@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
-
-datasets = pytest.importorskip("datasets")
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 LABELS = ["entailment", "neutral", "contradiction"]
