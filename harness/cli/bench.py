@@ -12,14 +12,8 @@ import click
 from harness.bench import Bench, Cell, Plan, Store, record_path
 from harness.catalog import Contrast
 from harness.cli import stop_code
-from harness.cli.common import (
-    data_options,
-    fit_workers,
-    machine_options,
-    make_bench,
-    show_log,
-    suite_options,
-)
+from harness.cli.common import fit_workers, make_bench, show_log
+from harness.cli.options import data_options, machine_options, suite_options
 from harness.cli.progress import TerminalProgress, duration
 from harness.results import contrast_table, per_language_table, summary_json, summary_table
 

@@ -134,12 +134,13 @@ def _gpu() -> Check:
 
 
 def _memory() -> Check:
-    import psutil  # noqa: PLC0415  (a missing package must not stop the other checks)
+    # A missing package (psutil) must not stop the other checks.
+    from harness.machine import free_memory, total_memory  # noqa: PLC0415
 
-    memory = psutil.virtual_memory()
-    found = f"{memory.available / _GIB:.1f} of {memory.total / _GIB:.1f} GiB free"
+    free = free_memory() / _GIB
+    found = f"{free:.1f} of {total_memory() / _GIB:.1f} GiB free"
     remedy = "close other programs or use --workers 1"
-    status = _status(memory.available / _GIB, _MEMORY_FAIL, _MEMORY_WARN)
+    status = _status(free, _MEMORY_FAIL, _MEMORY_WARN)
     return Check("memory", status, found, "" if status == "ok" else remedy)
 
 

@@ -11,9 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 import harness
+from harness.machine import total_memory, usable_cores
 
 # Packages that can change a number; anything else is in the lock file of the commit.
 PACKAGES = (
@@ -35,10 +34,8 @@ def environment(*, image: str | None = None, gpu: str | None = None) -> dict[str
         "image": image,
         "hardware": {
             "cpu": _cpu(),
-            "cores": len(os.sched_getaffinity(0))
-            if hasattr(os, "sched_getaffinity")
-            else os.cpu_count() or 1,
-            "memory_bytes": int(psutil.virtual_memory().total),
+            "cores": usable_cores(),
+            "memory_bytes": total_memory(),
             "gpu": gpu or _gpu(),
         },
         "platform": platform.platform(),
