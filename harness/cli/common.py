@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.bench import Bench, Plan, Selection, Settings, Step, worker_memory
-from harness.catalog import Suite
+from harness.catalog import Suite, backbone_from_argument
 from harness.cli.options import (
     BATCH_TOKENS,
     ONLY_KEYS,
@@ -18,7 +18,7 @@ from harness.cli.options import (
 )
 from harness.errors import InputError
 from harness.machine import free_memory, usable_cores
-from harness.model import backbone_from_argument, resolve_numerics, silence_libraries
+from harness.model import resolve_numerics, silence_libraries
 
 LARGEST_SEED = 2**63 - 1
 log = logging.getLogger(__name__)
