@@ -16,6 +16,7 @@ from harness.cli.options import (
     check_folder,
     load_catalog,
 )
+from harness.cli.progress import size
 from harness.errors import InputError
 from harness.machine import free_memory, usable_cores
 from harness.model import resolve_numerics, silence_libraries
@@ -87,11 +88,6 @@ def fit_workers(workers: int, bench: Bench, plan: Plan, missing: Sequence[Step])
             size(free),
         )
     return fitting
-
-
-def size(number: float) -> str:
-    """Bytes for people."""
-    return f"{number / 2**30:.1f} GiB" if number >= 2**30 else f"{number / 2**20:.0f} MiB"
 
 
 def parse_only(values: tuple[str, ...]) -> dict[str, list[str]]:

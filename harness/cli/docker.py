@@ -68,9 +68,10 @@ def bench_in_docker(
 ) -> int:
     """Run this very command in a container; its exit code."""
     from harness.cli.job import bench_job  # noqa: PLC0415  (the SDK takes a fifth of a second)
-    from harness.containers.build import ensure_image, image_inputs, named_image  # noqa: PLC0415
+    from harness.containers.build import ensure_image, named_image  # noqa: PLC0415
     from harness.containers.engine import connect, passes_gpus  # noqa: PLC0415
     from harness.containers.images import checkout  # noqa: PLC0415
+    from harness.containers.inputs import image_inputs  # noqa: PLC0415
     from harness.containers.run import run_job  # noqa: PLC0415
 
     catalog = load_catalog(options["catalog_folders"], hub=options["hub"])

@@ -9,12 +9,13 @@ from pathlib import Path
 import click
 
 from harness.cli.checks import Check, report
-from harness.cli.common import size
 from harness.cli.docker import base_option, cache_folder, notice
-from harness.containers import build as images
+from harness.cli.progress import size
 from harness.containers.base import resolve_base
+from harness.containers.build import built_image, describe, ensure_image, packages
 from harness.containers.engine import connect, passes_gpus
 from harness.containers.images import checkout
+from harness.containers.inputs import image_inputs, write_context
 from harness.containers.wheelhouse import fill_wheelhouse
 from harness.errors import XstiltsError
 
@@ -48,20 +49,20 @@ def build(variant: str, base: str, context: Path | None, as_json: bool) -> None:
     itself has no network.
     """
     engine = connect()
-    inputs = images.image_inputs(checkout(), variant)
+    inputs = image_inputs(checkout(), variant)
     cache = cache_folder()
     if context is not None:
         chosen = resolve_base(engine, inputs.spec.base, base, notice)
         wheels = fill_wheelhouse(inputs.spec.lock, cache / "wheels", notice)
         with context.open("wb") as out:
-            images.write_context(inputs, chosen, wheels, out)
+            write_context(inputs, chosen, wheels, out)
         notice(
             f"docker build --network none --build-arg BASE_IMAGE={chosen.reference} "
             f"-t NAME - < {context}"
         )
         return
-    image = images.ensure_image(engine, inputs, base, cache, notice)
-    facts = images.describe(engine, image)
+    image = ensure_image(engine, inputs, base, cache, notice)
+    facts = describe(engine, image)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
     else:
@@ -88,20 +89,20 @@ def _checks(variant: str) -> Iterator[Check]:
         yield Check("engine", "ok", engine.version()["Version"])
         gpu = "passed on to containers" if passes_gpus(engine) else "none passed on"
         yield Check("gpu", "ok", gpu)
-        inputs = images.image_inputs(checkout(), variant)
+        inputs = image_inputs(checkout(), variant)
         yield Check("lock", "ok", f"{inputs.spec.lock.name} fits pyproject.toml ({inputs.lock})")
         if inputs.spec.built is None:
             yield Check("variant", "warn", f"{variant} has been built nowhere yet")
-        image = images.built_image(engine, inputs, "auto")
+        image = built_image(engine, inputs, "auto")
         if image is None:
             remedy = f"run xstilts image build --variant {variant}"
             yield Check("image", "fail", "none is built from this checkout as it is", remedy)
             return
-        facts = images.describe(engine, image)
+        facts = describe(engine, image)
         yield Check("image", "ok", f"{facts['name']} {image} ({size(facts['bytes'])})")
         base = facts["base"]
         yield Check("base", "ok", f"{base['name']} ({base['kind']}, {base['digest']})")
-        told, found = images.packages(engine, image)
+        told, found = packages(engine, image)
         if told == found:
             yield Check("packages", "ok", f"as built ({found})")
         else:
