@@ -9,7 +9,7 @@ import click
 from tabulate import tabulate
 
 from harness.bench import Footprint, Plan, Store, estimate, footprint
-from harness.cli.common import fit_workers, make_bench, show_log, size
+from harness.cli.common import fit_workers, make_bench, show_log
 from harness.cli.options import data_options, machine_options, suite_options
 from harness.cli.progress import duration, size
 
