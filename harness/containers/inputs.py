@@ -59,7 +59,7 @@ def image_inputs(root: Path, variant: str) -> Inputs:
     if variant not in specs:
         raise InputError(f"image '{variant}' is unknown; docker/images.json has {', '.join(specs)}")
     spec = specs[variant]
-    check_lock(spec.lock, root / "pyproject.toml")
+    check_lock(spec.lock, root)
     return Inputs(root, spec, _source_files(root), git_state(root), lock_digest(spec.lock))
 
 
