@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from harness.errors import InputError, reading
 
@@ -26,6 +26,19 @@ class PinnedBase:
     def reference(self) -> str:
         """What an engine pulls: the repository and the digest, without the tag."""
         return f"{repository(self.name)}@{self.digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A base image that the engine has; FROM gets `reference`.
+
+    `digest` is the registry's of a pinned or given one, the content's of one made here.
+    """
+
+    kind: Literal["pinned", "given", "debian"]
+    name: str
+    reference: str
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)

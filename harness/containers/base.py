@@ -1,0 +1,102 @@
+"""The base image of a build: pulled by digest, or made here from Debian's packages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Literal
+
+import docker
+from docker.errors import APIError, DockerException, ImageNotFound
+
+from harness.containers.debian import debian_base
+from harness.containers.engine import engine_errors
+from harness.containers.images import DIGEST, Base, PinnedBase
+from harness.errors import InputError, WorkError
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._/:-]*")
+# What the engine (its HTTP client) says where no answer came from the registry.
+_UNREACHED = re.compile(r"dial tcp|no such host|time-?out|unreachable|x509|tls:", re.IGNORECASE)
+
+
+__all__ = ["Base", "resolve_base"]
+
+
+def resolve_base(
+    engine: docker.DockerClient, pinned: PinnedBase, choice: str, say: Callable[[str], None]
+) -> Base:
+    """The base that `choice` names: auto, pinned, debian, or NAME@sha256:DIGEST.
+
+    auto: the pinned one if it is here or can be pulled, else Debian's. InputError: no such choice;
+    WorkError: it cannot be had.
+    """
+    if choice == "debian":
+        return debian_base(engine, say)
+    if choice == "pinned":
+        try:
+            return _pulled(engine, "pinned", pinned, say)
+        except WorkError as error:
+            raise WorkError(f"{error}; --base debian makes one from Debian's packages") from error
+    if choice == "auto":
+        try:
+            return _pulled(engine, "pinned", pinned, say)
+        except WorkError as error:
+            say(f"{error}; a base from Debian's packages is used instead")
+            return debian_base(engine, say)
+    return _pulled(engine, "given", _given(choice), say)
+
+
+def _given(choice: str) -> PinnedBase:
+    name, _, digest = choice.rpartition("@")
+    if not _NAME.fullmatch(name) or not DIGEST.fullmatch(digest):
+        raise InputError(
+            f"--base {choice}: not auto, pinned, debian, nor an image by digest "
+            "(NAME@sha256: and 64 hex digits); docker image ls --digests shows those that are here"
+        )
+    return PinnedBase(name, digest, checked="")
+
+
+def _pulled(
+    engine: docker.DockerClient,
+    kind: Literal["pinned", "given"],
+    base: PinnedBase,
+    say: Callable[[str], None],
+) -> Base:
+    """The image with this digest, pulled unless it is here; WorkError says why it was not had."""
+    with engine_errors(f"base {base.reference}"):
+        if not _is_here(engine, base):
+            say(f"pulling {base.name} ({base.digest})")
+            _pull(engine, base.reference)
+            if not _is_here(engine, base):
+                raise WorkError(f"base {base.reference}: the engine pulled another digest")
+    return Base(kind, base.name, base.reference, base.digest)
+
+
+def _is_here(engine: docker.DockerClient, base: PinnedBase) -> bool:
+    try:
+        image = engine.images.get(base.reference)
+    except ImageNotFound:
+        return False
+    return any(one.endswith(f"@{base.digest}") for one in image.attrs["RepoDigests"])
+
+
+def _pull(engine: docker.DockerClient, reference: str) -> None:
+    # Not engine.images.pull: that one does not look at what the engine reports on the way.
+    try:
+        for line in engine.api.pull(reference, stream=True, decode=True):
+            if "error" in line:
+                raise DockerException(line["error"])
+    except APIError as error:
+        raise DockerException(_why(str(error.explanation or error))) from error
+    except DockerException as error:
+        raise DockerException(_why(str(error))) from error
+
+
+def _why(text: str) -> str:
+    if "verification failed" in text:
+        return f"the registry sent other bytes than the digest names ({text})"
+    if "manifest unknown" in text or "repository does not exist" in text:
+        return f"the registry does not know it ({text})"
+    if _UNREACHED.search(text):
+        return f"the registry cannot be reached ({text})"
+    return text
