@@ -26,7 +26,7 @@ from harness.cli.options import data_options, machine_options, suite_options
 @click.option("--quiet", is_flag=True, help="No progress, no notices: only warnings and errors.")
 @click.pass_context
 def command(
-    ctx: click.Context, suite: str, as_json: bool, languages: bool, quiet: bool, **options: Any
+    ctx: click.Context, /, suite: str, as_json: bool, languages: bool, quiet: bool, **options: Any
 ) -> None:
     """Run SUITE (default: the built-in world, no data needed), print the table, write the records.
 

@@ -12,7 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.utils import (
+    InvalidWheelFilename,
+    NormalizedName,
+    canonicalize_name,
+    parse_wheel_filename,
+)
 from packaging.version import Version
 
 from harness.canonical import file_digest
@@ -96,7 +101,7 @@ def _reason(said: str) -> str:
     return " ".join(errors[-1].split())
 
 
-def _wheels(folder: Path) -> dict[tuple[str, Version], Path]:
+def _wheels(folder: Path) -> dict[tuple[NormalizedName, Version], Path]:
     found = {}
     for path in sorted(folder.glob("*.whl")):
         try:
@@ -107,7 +112,7 @@ def _wheels(folder: Path) -> dict[tuple[str, Version], Path]:
     return found
 
 
-def _key(package: LockedPackage) -> tuple[str, Version]:
+def _key(package: LockedPackage) -> tuple[NormalizedName, Version]:
     return canonicalize_name(package.name), Version(package.version)
 
 
