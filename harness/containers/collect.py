@@ -12,7 +12,7 @@ from harness.containers.attached import STDOUT
 
 _DEPTH = 16  # folders in each other
 _PATH_BYTES = 512
-_COMPLAINTS = 4096  # bytes of tar's own messages that are kept
+_COMPLAINTS = 4096  # bytes of tar's messages that are kept
 _KINDS = {
     tarfile.SYMTYPE: "a symbolic link",
     tarfile.LNKTYPE: "a hard link",
@@ -27,18 +27,23 @@ class RefusedOutput(Exception):
 
 
 class TarOutput(io.RawIOBase):
-    """Standard output of a `tar` in a container as a file; what it complains of is kept."""
+    """Standard output of a `tar` in a container as a file, and what it complains of."""
 
     def __init__(self, frames: Iterator[tuple[int, bytes]]) -> None:
         self._frames = frames
-        self.complaints = b""
+        self._complaints = b""
+
+    @property
+    def complaint(self) -> str:
+        """The first line of what tar complains of, or nothing."""
+        return self._complaints.decode(errors="replace").partition("\n")[0]
 
     def read(self, _size: int = -1) -> bytes:
         """The next piece, of any length; b"" at the end (all that tarfile's streams ask for)."""
         for stream, piece in self._frames:
             if stream == STDOUT:
                 return piece
-            self.complaints = (self.complaints + piece)[:_COMPLAINTS]
+            self._complaints = (self._complaints + piece)[:_COMPLAINTS]
         return b""
 
 

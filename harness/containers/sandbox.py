@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import tarfile
 import time
 from collections import defaultdict
@@ -19,7 +20,7 @@ from harness.containers.attached import STDERR, STDOUT, Attached
 from harness.containers.collect import RefusedOutput, TarOutput, unpack
 from harness.containers.engine import engine_errors
 from harness.containers.host_paths import appearing, readable_mounts, writing
-from harness.containers.leftovers import RUN, client_labels, removed_afterwards
+from harness.containers.leftovers import client_labels, removed_afterwards
 from harness.containers.profile import Limits, output_volume, sandbox_options
 from harness.errors import WorkError
 
@@ -29,6 +30,8 @@ _KEEPER = ["sh", "-c", "read -r go && exec tar --format=gnu -C /output -cf - ."]
 _KEEPER_SECONDS = 600
 _LAST_WORDS = 200
 _DEFAULTS = Limits()
+
+Status = Literal["done", "failed", "time", "memory", "output"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Outcome:
     `log_bytes` of each, in the program's own words: not safe to print as they are.
     """
 
-    status: Literal["done", "failed", "time", "memory", "output"]
+    status: Status
     exit_code: int | None  # None: it was stopped
     stdout: str
     stderr: str
@@ -66,7 +69,8 @@ def run_sandboxed(
     """
     mounts = readable_mounts(readable)
     labels = client_labels("sandbox")
-    name = f"xstilts-sandbox-{labels[RUN]}"
+    name = f"xstilts-sandbox-{secrets.token_hex(8)}"
+    output = output.resolve()
     with appearing(output) as folder, engine_errors("sandbox"):
         options = sandbox_options(engine, image, limits) | {"labels": labels}
         with removed_afterwards(engine, labels):
@@ -107,7 +111,7 @@ def _watch(job: Container, streams: Attached, limits: Limits) -> Outcome:
     start = time.monotonic()
 
     def outcome(
-        status: Literal["done", "failed", "time", "memory", "output"],
+        status: Status,
         reason: str,
         exit_code: int | None = None,
     ) -> Outcome:
@@ -151,10 +155,13 @@ def _ended(container: Container, until: float) -> dict[str, Any]:
         time.sleep(0.02)
 
 
-def _last_words(stderr: bytes | bytearray) -> str:
+def _last_words(stderr: bytearray) -> str:
     lines = stderr.decode(errors="replace").split("\n")
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    return f": {last[:_LAST_WORDS]!r}" if last else ""
+    return _quoted(next((line for line in reversed(lines) if line.strip()), ""))
+
+
+def _quoted(line: str) -> str:
+    return f": {line.strip()[:_LAST_WORDS]!r}" if line else ""
 
 
 def _collect(keeper: Container, files: Attached, folder: Path, limits: Limits) -> str | None:
@@ -165,13 +172,15 @@ def _collect(keeper: Container, files: Attached, folder: Path, limits: Limits) -
         files.send(b"go\n", until)
         with writing(folder):
             unpack(source, folder, limits.output_bytes, limits.output_files)
-        # A stream that is cut between two files looks whole; tar says if it left something out.
-        if _ended(keeper, until)["ExitCode"] == 0 and not source.complaints:
-            return None
-        return f"output refused{_last_words(source.complaints)}"
+        # A stream that is cut between two files looks whole, and tar leaves out what it may not
+        # read: it says so.
+        code = _ended(keeper, until)["ExitCode"]
+        if code or source.complaint:
+            return f"output refused: exit code of tar {code}{_quoted(source.complaint)}"
     except RefusedOutput as error:
         return f"output refused: {error}"
     except (tarfile.TarError, TimeoutError) as error:
-        raise WorkError(
-            f"sandbox: the output did not come: {error}{_last_words(source.complaints)}; try again"
-        ) from error
+        if source.complaint:  # the program took away the right to read the folder itself
+            return f"output refused{_quoted(source.complaint)}"
+        raise WorkError(f"sandbox: the output did not come whole: {error}; try again") from error
+    return None
