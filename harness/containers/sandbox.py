@@ -71,9 +71,9 @@ def run_sandboxed(
     labels = client_labels("sandbox")
     name = f"xstilts-sandbox-{secrets.token_hex(8)}"
     output = output.resolve()
-    with appearing(output) as folder, engine_errors("sandbox"):
-        options = sandbox_options(engine, image, limits) | {"labels": labels}
-        with removed_afterwards(engine, labels):
+    with appearing(output) as folder:
+        with removed_afterwards(engine, labels), engine_errors("sandbox"):
+            options = sandbox_options(engine, image, limits) | {"labels": labels}
             engine.volumes.create(
                 name, driver="local", driver_opts=output_volume(limits), labels=labels
             )

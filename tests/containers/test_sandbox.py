@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import docker
 import pytest
 
 from harness.containers.engine import connect
-from harness.errors import InputError
-from tests.containers.untrusted import SMALL, run_code
+from harness.containers.sandbox import run_sandboxed
+from harness.errors import InputError, WorkError
+from tests.containers.untrusted import SMALL, found, own_label, processes, run_code
 
 MIB = 1 << 20
 
@@ -256,3 +263,66 @@ def test_image_with_volumes_is_not_used(
             run_code(engine, str(image.id), tmp_path / "out", "")
     finally:
         engine.images.remove(image.id)
+
+
+def test_engine_that_goes_away(
+    engine: docker.DockerClient, python_image: str, tmp_path: Path
+) -> None:
+    with own_label() as label, forwarding(tmp_path / "engine.sock") as (client, go_away):
+        token = label.rpartition(".")[2]
+        command = ["python3", "-c", "import time; time.sleep(3600)", token]
+
+        def watch() -> None:
+            while not processes(token):
+                time.sleep(0.05)
+            go_away()
+
+        try:
+            with ThreadPoolExecutor(1) as pool, pytest.raises(WorkError) as failed:
+                pool.submit(watch)
+                run_sandboxed(client, python_image, command, readable={}, output=tmp_path / "out")
+        finally:
+            containers, volumes = found(engine, label)
+            for name in containers:
+                engine.api.remove_container(name, force=True)
+            for name in volumes:
+                engine.api.remove_volume(name)
+        assert (len(containers), len(volumes)) == (2, 1)  # the client could not
+    assert str(failed.value) == "sandbox: the Docker engine went away; start it again"
+    assert "what is left is removed at the next start" in failed.value.__notes__[0]
+    assert {path.name for path in tmp_path.iterdir()} == {"engine.sock"}
+
+
+@contextmanager
+def forwarding(place: Path) -> Iterator[tuple[docker.DockerClient, Callable[[], None]]]:
+    """A client of the engine through a socket at `place`, and what cuts all its connections."""
+    engine_place = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    ends: list[socket.socket] = []
+
+    def forward(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = server.accept()
+                far = socket.socket(socket.AF_UNIX)
+                far.connect(engine_place.removeprefix("unix://"))
+                ends.extend((near, far))
+                for pair in ((near, far), (far, near)):
+                    Thread(target=forward, args=pair, daemon=True).start()
+
+    def go_away() -> None:
+        for end in (server, *ends):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(place))
+        server.listen()
+        Thread(target=accept, daemon=True).start()
+        yield docker.DockerClient(base_url=f"unix://{place}"), go_away
