@@ -20,7 +20,7 @@ from harness.containers.attached import STDERR, STDOUT, Attached
 from harness.containers.collect import RefusedOutput, TarOutput, unpack
 from harness.containers.engine import engine_errors
 from harness.containers.host_paths import appearing, readable_mounts, writing
-from harness.containers.leftovers import client_labels, removed_afterwards
+from harness.containers.leftovers import client_labels, removed_afterwards, uninterrupted
 from harness.containers.profile import Limits, output_volume, sandbox_options
 from harness.errors import WorkError
 
@@ -71,27 +71,32 @@ def run_sandboxed(
     labels = client_labels("sandbox")
     name = f"xstilts-sandbox-{secrets.token_hex(8)}"
     output = output.resolve()
+
+    def create() -> tuple[Container, Container]:
+        options = sandbox_options(engine, image, limits) | {"labels": labels}
+        engine.volumes.create(
+            name, driver="local", driver_opts=output_volume(limits), labels=labels
+        )
+        # no_copy: the image's /output, if it has one, is neither copied nor its owner.
+        keeper = engine.containers.create(
+            name=f"{name}-keeper",
+            entrypoint=_KEEPER,
+            mounts=[Mount("/output", name, no_copy=True, read_only=True)],
+            stdin_open=True,
+            **options,
+        )
+        job = engine.containers.create(
+            name=name,
+            entrypoint=list(command),
+            mounts=[Mount("/output", name, no_copy=True), *mounts],
+            environment={"HOME": "/tmp", **environment},
+            **options,
+        )
+        return keeper, job
+
     with appearing(output) as folder:
         with removed_afterwards(engine, labels), engine_errors("sandbox"):
-            options = sandbox_options(engine, image, limits) | {"labels": labels}
-            engine.volumes.create(
-                name, driver="local", driver_opts=output_volume(limits), labels=labels
-            )
-            # no_copy: the image's /output, if it has one, is neither copied nor its owner.
-            keeper = engine.containers.create(
-                name=f"{name}-keeper",
-                entrypoint=_KEEPER,
-                mounts=[Mount("/output", name, no_copy=True, read_only=True)],
-                stdin_open=True,
-                **options,
-            )
-            job = engine.containers.create(
-                name=name,
-                entrypoint=list(command),
-                mounts=[Mount("/output", name, no_copy=True), *mounts],
-                environment={"HOME": "/tmp", **environment},
-                **options,
-            )
+            keeper, job = uninterrupted(create)
             with closing(Attached(keeper, stdin=True)) as files, closing(Attached(job)) as text:
                 keeper.start()
                 outcome = _watch(job, text, limits)

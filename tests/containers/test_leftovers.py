@@ -28,7 +28,8 @@ from pathlib import Path
 from harness.containers import leftovers
 from harness.containers.engine import connect
 from harness.containers.sandbox import run_sandboxed
-signal.signal(signal.SIGTERM, signal.default_int_handler)
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.default_int_handler)
 leftovers.RUN, image, output, token = sys.argv[1:]
 program = "import time; print('up', flush=True); time.sleep(3600)"
 command = ["python3", "-c", program, token]
@@ -106,6 +107,10 @@ def test_killed_client(
     assert remove_leftovers(engine, said.append) == 0  # it is alive
     containers, volumes = found(engine, label)
     assert (len(containers), len(volumes)) == (3, 2)
+    for name in containers - {f"/{mine}"}:
+        host = engine.api.inspect_container(name)["HostConfig"]
+        assert host["LogConfig"]["Type"] == "none"  # not seen from inside
+        assert host["Memory"] == host["MemorySwap"] > 0
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert len(processes(token)) == 1  # nobody stops the job
@@ -204,6 +209,24 @@ def test_only_the_own_run_is_removed_afterwards(
         raise KeyboardInterrupt
     assert found(engine, label)[0] == {f"/{other}"}
     assert len(found(engine, label)[1]) == 1
+
+
+def test_work_that_ctrl_c_does_not_interrupt() -> None:
+    code = """
+import os, signal, time
+from harness.containers.leftovers import uninterrupted
+signal.signal(signal.SIGINT, signal.default_int_handler)
+def work():
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.3)
+    print("whole", flush=True)
+try:
+    uninterrupted(work)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == "whole\ninterrupted\n"
 
 
 def test_first_error_stays_when_removal_fails_too(
