@@ -75,6 +75,7 @@ def uninterrupted(work: Callable[[], T]) -> T:
     An engine goes on making a container when its client has hung up, and nobody would remove it.
     """
     with ThreadPoolExecutor(1) as pool:
+        pool.submit(int).result()  # a thread that is only starting would not be waited for
         return pool.submit(work).result()
 
 
