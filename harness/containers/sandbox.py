@@ -29,6 +29,7 @@ from harness.errors import WorkError
 _KEEPER = ["sh", "-c", "read -r go && exec tar --format=gnu -C /output -cf - ."]
 _KEEPER_SECONDS = 600
 _LAST_WORDS = 200
+_KILLED = 128 + 9
 _DEFAULTS = Limits()
 
 Status = Literal["done", "failed", "time", "memory", "output"]
@@ -144,6 +145,8 @@ def _watch(job: Container, streams: Attached, limits: Limits) -> Outcome:
     if state["OOMKilled"] and code:
         reason = f"it needed more than {limits.memory_bytes:,} bytes of memory"
         return outcome("memory", reason, code)
+    if code == _KILLED:  # from outside: nothing in the container can kill its first process
+        return outcome("failed", "killed, perhaps because this machine is short of memory", code)
     reason = f"exit code {code}{_last_words(text[STDERR])}"
     return outcome("failed" if code else "done", reason, code)
 

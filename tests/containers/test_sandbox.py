@@ -107,6 +107,7 @@ def test_identity_and_limits_are_those_of_the_profile(
     [
         ("raise SystemExit('no \\x1b[31m\\n\\nmodel\\n')", 1, "exit code 1: 'model'"),
         ("raise SystemExit(3)", 3, "exit code 3"),
+        ("raise SystemExit(137)", 137, "killed, perhaps because this machine is short of memory"),
         ("import ctypes; ctypes.string_at(0)", 139, "exit code 139"),
     ],
 )
