@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 from docker.models.containers import Container
 
@@ -41,7 +42,12 @@ class Attached:
                 yield stream, piece
 
     def close(self) -> None:
-        """Let go of the connection; the container runs on."""
+        """Let go of the connection; the container runs on.
+
+        A container whose text nobody reads cannot be removed while the connection stands.
+        """
+        with suppress(OSError):  # the engine has closed it already
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         self._connection.close()
 

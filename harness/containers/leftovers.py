@@ -6,14 +6,18 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import docker
 import psutil
 from docker.errors import APIError
 
 from harness.containers.engine import engine_errors
+
+T = TypeVar("T")
 
 RUN = "org.xstilts.run"
 PURPOSE = "org.xstilts.purpose"
@@ -58,11 +62,21 @@ def removed_afterwards(engine: docker.DockerClient, labels: Mapping[str, str]) -
         yield
     except BaseException as error:
         try:
-            remove()
+            uninterrupted(remove)
         except Exception as second:
             error.add_note(f"{second}; what is left is removed at the next start")
         raise
-    remove()
+    uninterrupted(remove)
+
+
+def uninterrupted(work: Callable[[], T]) -> T:
+    """Do `work` to its end also when Ctrl-C comes meanwhile, which is raised afterwards.
+
+    An engine goes on making a container when its client has hung up, and nobody would remove it.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(int).result()  # a thread that is only starting would not be waited for
+        return pool.submit(work).result()
 
 
 def _remove(
