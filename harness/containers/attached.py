@@ -25,7 +25,7 @@ class Attached:
         # The SDK's object can read only, and the connection lives as long as it does.
         self._connection = container.attach_socket(params=wanted)
         if not isinstance(self._connection, socket.SocketIO):
-            raise InputError("a sandbox needs an engine on this machine; unset DOCKER_HOST")
+            raise InputError("containers need an engine on this machine; unset DOCKER_HOST")
         self._socket = socket.socket(fileno=os.dup(self._connection.fileno()))
 
     def send(self, data: bytes, until: float) -> None:
@@ -33,8 +33,8 @@ class Attached:
         self._socket.settimeout(max(until - time.monotonic(), 0.001))
         self._socket.sendall(data)
 
-    def frames(self, until: float) -> Iterator[tuple[int, bytes]]:
-        """(STDOUT or STDERR, a piece) until both are closed; TimeoutError after `until`."""
+    def frames(self, until: float | None) -> Iterator[tuple[int, bytes]]:
+        """(STDOUT or STDERR, a piece) until both are closed; TimeoutError after `until`, if any."""
         while len(header := self._exactly(_HEADER, until)) == _HEADER:
             stream, left = header[0], int.from_bytes(header[4:])
             while left and (piece := self._receive(min(left, _PIECE), until)):
@@ -51,15 +51,17 @@ class Attached:
         self._socket.close()
         self._connection.close()
 
-    def _exactly(self, size: int, until: float) -> bytes:
+    def _exactly(self, size: int, until: float | None) -> bytes:
         data = b""
         while len(data) < size and (piece := self._receive(size - len(data), until)):
             data += piece
         return data
 
-    def _receive(self, size: int, until: float) -> bytes:
-        left = until - time.monotonic()
-        if left <= 0:  # a program that never stops writing must not outlive its time
+    def _receive(self, size: int, until: float | None) -> bytes:
+        left = None if until is None else until - time.monotonic()
+        if (
+            left is not None and left <= 0
+        ):  # a program that never stops writing must not outlive its time
             raise TimeoutError
         self._socket.settimeout(left)
         try:

@@ -8,21 +8,20 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import docker
-from docker.errors import APIError, NotFound
+from docker.errors import APIError
 from docker.models.containers import Container
-from docker.types import DeviceRequest, Mount
-from docker.utils.socket import frames_iter
+from docker.types import DeviceRequest, LogConfig, Mount
 
 from harness.containers import CLIENT_VARIABLE
+from harness.containers.attached import STDERR, STDOUT, Attached
 from harness.containers.engine import engine_errors
-from harness.containers.leftovers import client_labels, remove_leftovers
+from harness.containers.leftovers import client_labels, remove_leftovers, removed_afterwards
 from harness.results import IMAGE_VARIABLE
 
 _TMP_BYTES = 1 << 30
@@ -57,22 +56,24 @@ def run_job(engine: docker.DockerClient, image: str, job: Job, say: Callable[[st
     remove_leftovers(engine, say)
     for folder in job.writable:
         folder.mkdir(parents=True, exist_ok=True)
-    with _signals() as received, engine_errors("docker run"):
-        container = _create(engine, image, job)
-        try:
-            return _attend(engine, container, job, received, say)
-        finally:
-            with suppress(NotFound):  # someone else removed it
-                container.remove(force=True, v=True)
+    labels = client_labels("bench")
+    with (
+        _signals() as received,
+        removed_afterwards(engine, labels),
+        engine_errors("running the container"),
+    ):
+        container = _create(engine, image, job, labels)
+        with closing(Attached(container, stdin=True)) as streams:
+            return _attend(container, streams, job, received, say)
 
 
-def _create(engine: docker.DockerClient, image: str, job: Job) -> Container:
+def _create(engine: docker.DockerClient, image: str, job: Job, labels: dict[str, str]) -> Container:
     places = dict.fromkeys(job.readable, True) | dict.fromkeys(job.writable, False)
     return engine.containers.create(
         image,
         list(job.arguments),
         name=f"xstilts-bench-{secrets.token_hex(4)}",
-        labels=client_labels("bench"),
+        labels=labels,
         init=True,  # passes signals on and collects the workers' children
         stdin_open=True,
         user=_user(engine),
@@ -93,24 +94,20 @@ def _create(engine: docker.DockerClient, image: str, job: Job) -> Container:
         memswap_limit=job.memory_bytes,
         nano_cpus=None if job.cpus is None else round(job.cpus * 1e9),
         device_requests=[DeviceRequest(count=-1, capabilities=[["gpu"]])] if job.gpu else None,
-        log_config={"Type": "none"},  # we read it all as it comes
+        log_config=LogConfig(type="none"),  # we read it all as it comes
     )
 
 
 def _attend(
-    engine: docker.DockerClient,
     container: Container,
+    streams: Attached,
     job: Job,
     received: list[int],
     say: Callable[[str], None],
 ) -> int:
     """Start the container and stay with it until its end."""
-    stream = engine.api.attach_socket(
-        container.id, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
-    )
-    stream._sock.settimeout(None)  # a bench may be silent for hours
-    reader = threading.Thread(target=_pass_on, args=(stream, received), daemon=True)
     container.start()
+    reader = threading.Thread(target=_pass_on, args=(streams, received), daemon=True)
     reader.start()
     passed = 0
     while reader.is_alive():
@@ -130,13 +127,13 @@ def _attend(
     return code
 
 
-def _pass_on(stream: Any, received: list[int]) -> None:
+def _pass_on(streams: Attached, received: list[int]) -> None:
     """Write what the container says to our own streams until it says no more."""
-    streams = {1: sys.stdout, 2: sys.stderr}
-    for number, data in frames_iter(stream, tty=False):
+    ours = {STDOUT: sys.stdout, STDERR: sys.stderr}
+    for number, piece in streams.frames(until=None):
         try:
-            streams[number].buffer.write(data)
-            streams[number].flush()
+            ours[number].buffer.write(piece)
+            ours[number].flush()
         except BrokenPipeError:  # nobody reads us any more: `xstilts bench | head`
             received.append(signal.SIGTERM)
             return
