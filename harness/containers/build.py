@@ -23,6 +23,7 @@ from harness.containers.inputs import (
     image_labels,
     write_context,
 )
+from harness.containers.leftovers import client_labels
 from harness.containers.wheelhouse import fill_wheelhouse
 from harness.errors import InputError, WorkError
 
@@ -102,6 +103,7 @@ def packages(engine: docker.DockerClient, image: str) -> tuple[str, str]:
             cap_drop=["ALL"],
             read_only=True,
             remove=True,
+            labels=client_labels("image check"),
         )
     told, found = said.decode().split()
     return told, found

@@ -70,9 +70,9 @@ def wait_for_checkpoint(out: Path) -> None:
 def test_records_are_those_of_this_machine_and_say_which_image_ran(
     engine: docker.DockerClient, image: str, tmp_path: Path
 ) -> None:
-    code, table, _ = run("--docker", *TINY, "--out", str(tmp_path / "a"))
+    code, _, _ = run("--docker", *TINY, "--out", str(tmp_path / "a"))
     assert code == 0
-    code, table_here, _ = run("--no-docker", *TINY, "--out", str(tmp_path / "b"))
+    code, _, _ = run("--no-docker", *TINY, "--out", str(tmp_path / "b"))
     assert code == 0
     inside, here = records(tmp_path / "a"), records(tmp_path / "b")
     assert inside.keys() == here.keys() != set()
