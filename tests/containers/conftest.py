@@ -9,8 +9,8 @@ from harness.containers.engine import connect
 from harness.errors import WorkError
 from tests.containers.engines import missing
 
-# Images made by `xstilts image build` carry one of these labels.
-_LABELS = ("org.xstilts.variant", "org.xstilts.base.kind")
+# What `xstilts image build` makes.
+_IMAGES = ("xstilts-bench", "xstilts-base")
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +28,7 @@ def engine() -> docker.DockerClient:
 @pytest.fixture(scope="session")
 def python_image(engine: docker.DockerClient) -> str:
     """The id of an image in which `python3` runs: the built one, else its base."""
-    found = [image for label in _LABELS for image in engine.images.list(filters={"label": label})]
+    found = [image for name in _IMAGES for image in engine.images.list(name=name)]
     if not found:
         missing("no image to run in: xstilts image build")
     return str(found[0].id)

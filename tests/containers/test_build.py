@@ -59,7 +59,9 @@ def make(
 
     yield inputs_with
     for image in engine.images.list(name=repository):
-        engine.images.remove(image.id, force=True)
+        for tag in image.tags:  # by name: the base may have one of them too
+            if tag.startswith(repository):
+                engine.images.remove(tag)
 
 
 def test_built_once_then_found(
