@@ -42,5 +42,6 @@ ENV PATH=/xstilts/env/bin:$PATH \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 WORKDIR /tmp
 USER 10001:10001
+LABEL org.xstilts.variant=cuda
 ENTRYPOINT ["xstilts"]
 CMD ["bench"]

@@ -40,5 +40,6 @@ ENV PATH=/xstilts/env/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1
 WORKDIR /tmp
 USER 10001:10001
+LABEL org.xstilts.variant=cpu
 ENTRYPOINT ["xstilts"]
 CMD ["bench"]

@@ -20,7 +20,7 @@ from harness.errors import InputError
 from harness.results import git_state
 
 REPOSITORY = "xstilts-bench"
-VARIANT_LABEL = "org.xstilts.variant"
+VARIANT_LABEL = "org.xstilts.variant"  # set by the Dockerfile, whoever builds it
 INPUTS_LABEL = "org.xstilts.inputs"
 BASE_KIND_LABEL = "org.xstilts.base.kind"
 BASE_NAME_LABEL = "org.opencontainers.image.base.name"
@@ -90,7 +90,6 @@ def image_labels(inputs: Inputs, base: Base) -> dict[str, str]:
         BASE_NAME_LABEL: base.name,
         BASE_DIGEST_LABEL: base.digest,
         BASE_KIND_LABEL: base.kind,
-        VARIANT_LABEL: inputs.spec.variant,
         INPUTS_LABEL: inputs.key,
     }
     if inputs.git and inputs.git["commit"]:

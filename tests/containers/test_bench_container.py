@@ -17,6 +17,7 @@ import pytest
 from harness.containers.build import built_image
 from harness.containers.images import checkout
 from harness.containers.inputs import image_inputs
+from harness.containers.sandbox import run_sandboxed
 from tests.containers.engines import missing
 
 pytestmark = pytest.mark.slow  # a minute each: a bench in a container, several times
@@ -140,3 +141,30 @@ def test_errors_inside_are_errors_outside(tmp_path: Path) -> None:
     assert (code, out) == (2, "")
     assert err.count("\n") == 1
     assert err.startswith("xstilts: error: ")
+
+
+def test_a_model_is_scored_in_the_sandbox_as_on_this_machine(
+    engine: docker.DockerClient, image: str, tmp_path: Path
+) -> None:
+    """What a leaderboard does with a stranger's model, within the default limits."""
+
+    def xstilts(*arguments: str) -> None:
+        subprocess.run(
+            [sys.executable, "-m", "harness.cli", *arguments],
+            check=True, capture_output=True, cwd=checkout(),
+        )  # fmt: skip
+
+    model = tmp_path / "model"
+    xstilts("train", "nli.A0", "--store", str(tmp_path / "store"), "--out", str(model))
+    scores = ["--target", "world-ret", "--target", "world-nli"]
+    xstilts("evaluate", str(model), *scores, "--out", str(tmp_path / "here.json"))
+    outcome = run_sandboxed(
+        engine,
+        image,
+        ["xstilts", "evaluate", "/model", *scores, "--out", "/output/scores.json"],
+        readable={"/model": model},
+        output=tmp_path / "output",
+    )
+    assert (outcome.status, outcome.reason) == ("done", "exit code 0")
+    here = json.loads((tmp_path / "here.json").read_bytes())
+    assert json.loads((tmp_path / "output" / "scores.json").read_bytes()) == here

@@ -22,6 +22,7 @@ ARG BASE_IMAGE
 FROM ${BASE_IMAGE}
 COPY app /app
 COPY image.json requirements.lock /xstilts/
+LABEL org.xstilts.variant=cpu
 """
 NO_PACKAGES = "# no packages\n"
 

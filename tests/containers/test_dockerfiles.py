@@ -30,7 +30,9 @@ def test_each_stage_is_on_the_given_base_and_the_last_is_plain(name: str) -> Non
     stages = re.split(r"^FROM ", text, flags=re.MULTILINE)[1:]
     assert [stage.split()[0] for stage in stages] == ["${BASE_IMAGE}", "packages", "${BASE_IMAGE}"]
     last = [line.split()[0] for line in stages[-1].splitlines()[1:] if re.match("[A-Z]+ ", line)]
-    assert set(last) <= {"COPY", "ENV", "WORKDIR", "USER", "ENTRYPOINT", "CMD"}
+    assert set(last) <= {"COPY", "ENV", "WORKDIR", "USER", "LABEL", "ENTRYPOINT", "CMD"}
+    variant = "cuda" if "gpu" in name else "cpu"
+    assert f"LABEL org.xstilts.variant={variant}\n" in stages[-1]
     user = re.search(r"^USER (\d+):(\d+)$", stages[-1], re.MULTILINE)
     assert user is not None
     assert int(user[1]) > 0
@@ -38,12 +40,13 @@ def test_each_stage_is_on_the_given_base_and_the_last_is_plain(name: str) -> Non
     assert not re.search(r"^(ADD|VOLUME)|--mount|--chmod|apt-get|curl", text, re.MULTILINE)
 
 
-def test_the_two_differ_in_their_head_and_two_variables() -> None:
+def test_the_two_differ_in_head_label_and_two_variables() -> None:
     """So that what is tried with one holds for the other."""
 
     def body(name: str) -> list[str]:
         text = (ROOT / "docker" / name).read_text()
         lines = text[text.index("ARG BASE_IMAGE") :].splitlines()
-        return [line.rstrip("\\ ") for line in lines if "NVIDIA_" not in line]
+        kept = [line for line in lines if "NVIDIA_" not in line and not line.startswith("LABEL")]
+        return [line.rstrip("\\ ") for line in kept]
 
     assert body("bench.Dockerfile") == body("bench-gpu.Dockerfile")
