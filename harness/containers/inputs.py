@@ -73,7 +73,7 @@ def write_context(inputs: Inputs, base: Base, wheels: Iterable[Path], out: IO[by
     }
     with tarfile.open(fileobj=out, mode="w") as tar:
         _add(tar, "Dockerfile", inputs.spec.dockerfile.read_bytes())
-        _add(tar, "image.json", json.dumps(told, indent=2).encode())
+        _add(tar, "image.json", (json.dumps(told, indent=2) + "\n").encode())
         _add(tar, "requirements.lock", inputs.spec.lock.read_bytes())
         for name, path in inputs.sources.items():
             _add(tar, f"app/{name}", path.read_bytes())
