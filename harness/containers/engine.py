@@ -9,10 +9,13 @@ from contextlib import contextmanager
 import docker
 import requests
 from docker.errors import APIError, DockerException
+from urllib3.exceptions import ProtocolError
 
 from harness.errors import WorkError
 
 _ON_THE_HOST = "or run on this machine: --no-docker"
+# ProtocolError: while an answer was read in parts (docker.api streams), which nothing wraps.
+_GONE = (ConnectionRefusedError, FileNotFoundError, ConnectionResetError, ProtocolError)
 _TIMEOUT = 600  # seconds; removing or exporting a large image keeps the engine busy for long
 
 
@@ -36,8 +39,8 @@ def engine_errors(doing: str) -> Iterator[None]:
         yield
     except APIError as error:
         raise WorkError(f"{doing}: {_reason(str(error.explanation or error))}") from error
-    except (DockerException, requests.RequestException) as error:
-        if _caused_by(error, ConnectionRefusedError, FileNotFoundError, ConnectionResetError):
+    except (DockerException, requests.RequestException, ProtocolError) as error:
+        if _caused_by(error, *_GONE):
             raise WorkError(f"{doing}: the Docker engine went away; start it again") from error
         raise WorkError(f"{doing}: {_reason(str(error))}") from error
 
