@@ -28,8 +28,8 @@ setup: $(VENV)/.setup ## make .venv: the locked packages, PyTorch for this machi
 
 deps: $(VENV)/.torch ## the same without xstilts itself (VENV=folder, LOCK=runtime|dev)
 
-bench: setup ## run the default suite; ARGS="--seeds 1,2,3" goes to xstilts bench
-	$(BIN)/xstilts bench $(ARGS)
+bench: setup ## run the default suite, in Docker where an engine answers; ARGS="--seeds 1" goes to xstilts bench
+	XSTILTS_DOCKER=auto $(BIN)/xstilts bench $(ARGS)
 
 test: setup ## the quick tests; ARGS="tests/cli -k help" goes to pytest
 	$(PYTEST) $(ARGS)
@@ -114,7 +114,7 @@ PIP_COMPILE := $(LOCK_TOOLS)/venv/bin/pip-compile -q --generate-hashes --strip-e
 	--no-emit-find-links --no-emit-index-url --no-emit-trusted-host --no-emit-options \
 	--unsafe-package torch --find-links $(LOCK_TOOLS) $(ARGS)
 
-lock: $(VENV)/.created ## remake requirements/*.lock from pyproject.toml; ARGS=--upgrade for newer versions
+lock: $(VENV)/.created ## remake all locks from pyproject.toml; ARGS=--upgrade for newer versions
 	$(BIN)/python -m venv --clear $(LOCK_TOOLS)/venv
 	$(LOCK_TOOLS)/venv/bin/pip install -q pip-tools
 	@# The CPU build: its requirements are those that all builds share.
@@ -125,3 +125,4 @@ lock: $(VENV)/.created ## remake requirements/*.lock from pyproject.toml; ARGS=-
 		-o requirements/runtime.lock pyproject.toml
 	CUSTOM_COMPILE_COMMAND="make lock" $(PIP_COMPILE) -c $(LOCK_TOOLS)/torch.txt \
 		-c requirements/runtime.lock --extra dev -o requirements/dev.lock pyproject.toml
+	PYTHONPATH=. $(LOCK_TOOLS)/venv/bin/python docker/make_locks.py $(ARGS)

@@ -2,7 +2,7 @@
 
 from harness.catalog.build import build, split_spec
 from harness.catalog.check import check_document
-from harness.catalog.load import Catalog, default_directory
+from harness.catalog.load import Catalog, backbone_from_argument, default_directory
 from harness.catalog.problems import Problem
 from harness.catalog.specs import (
     Backbone,
@@ -39,6 +39,7 @@ __all__ = [
     "Suite",
     "Target",
     "Training",
+    "backbone_from_argument",
     "build",
     "check_document",
     "default_directory",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +37,7 @@ _KINDS: Mapping[str, tuple[str, type]] = {
     "suites": ("suite", Suite),
 }
 _LANGUAGES = "languages.yaml"
+_HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)@(\S+)")
 
 
 def default_directory() -> Path:
@@ -212,3 +214,20 @@ def _strangers(directory: Path) -> Iterator[str]:
         if name not in _KINDS and todo:
             folder = directory / name
             yield problem(folder, "", "an unknown folder", names(_KINDS), todo).line()
+
+
+def backbone_from_argument(text: str) -> Backbone:
+    """A backbone of the command line that is not in the catalog: a folder, or `id@revision`."""
+    with reading(Path(text)):
+        is_folder = Path(text).is_dir()
+    if is_folder:
+        path = Path(text).resolve()
+        return Backbone(path.name, f"local folder {path.name}", "folder", path=str(path))
+    if match := _HUB_ID.fullmatch(text):
+        hub, revision = match.groups()
+        name = hub.split("/")[1]
+        return Backbone(name, f"{hub} from the hub", "hub", hub=hub, revision=revision)
+    raise InputError(
+        f"--backbone: '{text}' is no catalog name and no folder; "
+        "for the hub write namespace/name@revision"
+    )

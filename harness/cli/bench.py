@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from harness.bench import Bench, Cell, Plan, Store, record_path
-from harness.catalog import Contrast
-from harness.cli import stop_code
-from harness.cli.common import (
-    data_options,
-    fit_workers,
-    machine_options,
-    make_bench,
-    show_log,
-    suite_options,
+from harness.cli.docker import (
+    bench_in_docker,
+    docker_options,
+    stop_with_client,
+    wants_docker,
 )
-from harness.cli.progress import TerminalProgress, duration
-from harness.results import contrast_table, per_language_table, summary_json, summary_table
+from harness.cli.options import data_options, machine_options, suite_options
 
 
 @click.command()
@@ -29,127 +20,22 @@ from harness.results import contrast_table, per_language_table, summary_json, su
 @suite_options
 @data_options
 @machine_options
+@docker_options
 @click.option("--json", "as_json", is_flag=True, help="Print the tables as JSON.")
 @click.option("--languages", is_flag=True, help="Also the scores in all languages, per target.")
 @click.option("--quiet", is_flag=True, help="No progress, no notices: only warnings and errors.")
-def command(suite: str, as_json: bool, languages: bool, quiet: bool, **options: Any) -> None:
+@click.pass_context
+def command(
+    ctx: click.Context, /, suite: str, as_json: bool, languages: bool, quiet: bool, **options: Any
+) -> None:
     """Run SUITE (default: the built-in world, no data needed), print the table, write the records.
 
     Running it again continues where it stopped and repeats nothing that is done. Ctrl-C and SIGTERM
     stop it with a checkpoint (exit code 130 and 143); a second Ctrl-C stops it at once.
     """
-    show_log(quiet=quiet)
-    started = time.monotonic()
-    bench, workers = make_bench(suite, options)
-    plan = bench.plan()
-    done = plan.done(Store(bench.settings.store))
-    missing = [step for step_id, step in plan.steps.items() if step_id not in done]
-    if options["workers"] is None:
-        workers = fit_workers(workers, bench, plan, missing)
-    if not quiet:
-        numerics = bench.settings.numerics
-        click.echo(
-            f"{suite}: {len(plan.cells)} results from {len(plan.steps)} steps, {len(done)} done; "
-            f"{workers or 1} worker(s) on {numerics.device}, {numerics.threads} thread(s) each; "
-            f"results go to {bench.out}",
-            err=True,
-        )
-    progress = TerminalProgress(plan, len(done), sum(step.cost for step in missing), quiet)
-    try:
-        records = bench.run(plan, progress, workers)
-    except KeyboardInterrupt as stop:
-        progress.close()
-        click.echo(
-            "xstilts: stopped; what is finished is kept. Run the same command again to go on.",
-            err=True,
-        )
-        raise SystemExit(stop_code(stop)) from None
-    finally:
-        progress.close()
-    if as_json:
-        click.echo(json.dumps(_summary(bench, plan, records, languages), indent=2))
-    else:
-        click.echo(render(bench, plan, records, languages=languages))
-    if not (as_json or quiet):
-        click.echo(
-            f"{len(records)} records in {bench.out / 'records'} "
-            f"({duration(time.monotonic() - started)}); check them: xstilts validate {bench.out}",
-            err=True,
-        )
+    if wants_docker(options):
+        ctx.exit(bench_in_docker(ctx, suite, options, quiet=quiet))
+    stop_with_client()
+    from harness.cli.bench_here import run_here  # noqa: PLC0415  (imports torch: seconds)
 
-
-def render(
-    bench: Bench, plan: Plan, records: list[dict[str, Any]], *, languages: bool = False
-) -> str:
-    """All tables of a run as text."""
-    rows = _Rows(plan)
-    targets = list(dict.fromkeys(cell.target.name for cell in plan.cells))
-    note = bench.suite.seed_note
-    parts = [
-        summary_table(
-            records,
-            row_of=rows,
-            rows=rows.order,
-            targets=targets,
-            seed_note=note,
-        )
-    ]
-    if languages:
-        parts += [
-            per_language_table(records, target, row_of=rows, rows=rows.order) for target in targets
-        ]
-    contrasts = _answerable(bench, plan)
-    if contrasts:
-        parts.append(contrast_table(contrasts, records, seed_note=note))
-    return "\n".join(parts)
-
-
-def _answerable(bench: Bench, plan: Plan) -> list[Contrast]:
-    """The suite's contrasts that the plan can answer: `--only` may have left a side out."""
-    sides = {
-        (cell.target.name, cell.recipe.name, *([cell.source_set.name] if cell.source_set else []))
-        for cell in plan.cells
-    }
-    return [
-        contrast
-        for contrast in bench.suite.contrasts
-        if {(contrast.target, *contrast.better), (contrast.target, *contrast.worse)} <= sides
-    ]
-
-
-class _Rows:
-    """The row of each record in the summary, as its cell in the plan has it, and their order."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._of = {_cell_key(cell): cell.row for cell in plan.cells}
-        self.order = list(dict.fromkeys(cell.row for cell in plan.cells))
-
-    def __call__(self, record: Mapping[str, Any]) -> str:
-        source_set = record["source_set"]
-        name = source_set["name"] if source_set else None
-        return self._of[record["recipe"]["name"], name, record["target"]["name"]]
-
-
-def _cell_key(cell: Cell) -> tuple[str, str | None, str]:
-    name = cell.source_set.name if cell.source_set else None
-    return (cell.recipe.name, name, cell.target.name)
-
-
-def _summary(
-    bench: Bench, plan: Plan, records: list[dict[str, Any]], languages: bool
-) -> dict[str, Any]:
-    rows = _Rows(plan)
-    return summary_json(
-        records,
-        row_of=rows,
-        rows=rows.order,
-        targets=list(dict.fromkeys(cell.target.name for cell in plan.cells)),
-        seed_note=bench.suite.seed_note,
-        contrasts=_answerable(bench, plan),
-        languages=languages,
-    ) | {
-        "records": [
-            str(record_path(bench.out, cell, record["id"]))
-            for cell, record in zip(plan.cells, records, strict=True)
-        ]
-    }
+    run_here(suite, options, as_json=as_json, languages=languages, quiet=quiet)

@@ -12,16 +12,16 @@ import click
 from tabulate import tabulate
 
 from harness.catalog import Backbone, Catalog, Source
-from harness.cli.common import (
+from harness.cli.common import show_log
+from harness.cli.data_markdown import markdown
+from harness.cli.options import (
     bad_rows_option,
     catalog_option,
     check_folder,
     data_option,
     hub_option,
     load_catalog,
-    show_log,
 )
-from harness.cli.data_markdown import markdown
 from harness.data import (
     DataContext,
     Finding,

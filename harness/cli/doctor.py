@@ -9,14 +9,12 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
 import click
 
-from harness.errors import WorkError
+from harness.cli.checks import Check, Status, report
 from harness.resources import resource_dir
 
 _PYTHONS = ((3, 11), (3, 13))  # first allowed, first too new
@@ -25,18 +23,6 @@ _MEMORY_FAIL, _MEMORY_WARN = 1.5, 4.0  # GiB free: the default suite; several wo
 _DISK_FAIL, _DISK_WARN = 0.5, 5.0  # GiB free: the default suite; XLM-R Large and its adapters
 _NANO_FILES = ("config.json", "model.safetensors", "tokenizer.json")
 _REINSTALL = "run make setup (or install xstilts again)"
-
-Status = Literal["ok", "warn", "fail"]
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line of the report; `remedy` says what to do and is empty where all is well."""
-
-    name: str
-    status: Status
-    found: str
-    remedy: str = ""
 
 
 @click.command()
@@ -48,18 +34,7 @@ def command(out: Path, as_json: bool) -> None:
 
     Exit code 1 if a check fails; a warning only says what to expect.
     """
-    checks = run_checks(out)
-    failed = [check.name for check in checks if check.status == "fail"]
-    if as_json:
-        document = {"ready": not failed, "checks": [asdict(check) for check in checks]}
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
-    else:
-        width = max(len(check.name) for check in checks)
-        for check in checks:
-            remedy = f"; {check.remedy}" if check.remedy else ""
-            click.echo(f"{check.status:<4}  {check.name:<{width}}  {check.found}{remedy}")
-    if failed:
-        raise WorkError(f"not ready: {', '.join(failed)}")
+    report(run_checks(out), as_json=as_json)
 
 
 def run_checks(out: Path) -> list[Check]:
@@ -74,6 +49,7 @@ def run_checks(out: Path) -> list[Check]:
         "output": lambda: _writable(out),
         "nano": _nano,
         "schemas": _schemas,
+        "docker": _docker,
     }
     done = []
     for name, check in checks.items():
@@ -134,12 +110,13 @@ def _gpu() -> Check:
 
 
 def _memory() -> Check:
-    import psutil  # noqa: PLC0415  (a missing package must not stop the other checks)
+    # A missing package (psutil) must not stop the other checks.
+    from harness.machine import free_memory, total_memory  # noqa: PLC0415
 
-    memory = psutil.virtual_memory()
-    found = f"{memory.available / _GIB:.1f} of {memory.total / _GIB:.1f} GiB free"
+    free = free_memory() / _GIB
+    found = f"{free:.1f} of {total_memory() / _GIB:.1f} GiB free"
     remedy = "close other programs or use --workers 1"
-    status = _status(memory.available / _GIB, _MEMORY_FAIL, _MEMORY_WARN)
+    status = _status(free, _MEMORY_FAIL, _MEMORY_WARN)
     return Check("memory", status, found, "" if status == "ok" else remedy)
 
 
@@ -197,6 +174,20 @@ def _schemas() -> Check:
     for path in files:
         Draft202012Validator.check_schema(json.loads(path.read_text(encoding="utf-8")))
     return Check("schemas", "ok", f"{len(files)} load")
+
+
+def _docker() -> Check:
+    from harness.containers.engine import (  # noqa: PLC0415  (may be missing)
+        EngineUnreachable,
+        connect,
+    )
+
+    try:
+        version = connect().version()["Version"]
+    except EngineUnreachable as error:
+        found = f"{error.problem}; make bench runs on this machine"
+        return Check("docker", "ok", found)
+    return Check("docker", "ok", f"engine {version} answers; make bench runs in a container")
 
 
 def read_lock(path: Path) -> dict[str, str]:

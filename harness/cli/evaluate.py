@@ -10,8 +10,9 @@ import click
 from tabulate import tabulate
 
 from harness.bench import Scorer, evaluate_model
-from harness.cli.common import data_options, machine_options, show_log
+from harness.cli.common import show_log
 from harness.cli.model import model_options, prepare, show_progress
+from harness.cli.options import data_options, machine_options
 from harness.errors import InputError
 from harness.results import write_json
 

@@ -11,7 +11,7 @@ import click
 from tabulate import tabulate
 
 from harness.catalog import Target
-from harness.cli.common import check_folder, data_options, load_catalog
+from harness.cli.options import check_folder, data_options, load_catalog
 from harness.data import DataContext
 from harness.submission import (
     FIELDS,

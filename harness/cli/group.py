@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = {
     "export": "Write XTREME's submission layout from a run's results.",
     "validate": "Check records against their schema.",
     "data": "List or check the data that is here (ls, check).",
+    "image": "Build or check the image that bench --docker runs in.",
     "doctor": "Is this machine ready?",
 }
 

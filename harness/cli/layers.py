@@ -10,8 +10,9 @@ import click
 from tabulate import tabulate
 
 from harness.bench import Scorer, check_sweep, parse_layers, sweep_layers
-from harness.cli.common import data_options, load_catalog, machine_options, show_log
+from harness.cli.common import show_log
 from harness.cli.model import model_options, prepare, show_progress
+from harness.cli.options import data_options, load_catalog, machine_options
 from harness.errors import InputError
 from harness.formats import POOLINGS
 

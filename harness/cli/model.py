@@ -19,7 +19,8 @@ from harness.bench import (
     open_model,
 )
 from harness.catalog import Target
-from harness.cli.common import Decorator, all_of, make_bench
+from harness.cli.common import make_bench
+from harness.cli.options import Decorator, all_of
 from harness.errors import InputError
 from harness.model import BackboneFiles
 

@@ -9,16 +9,9 @@ import click
 from tabulate import tabulate
 
 from harness.bench import Footprint, Plan, Store, estimate, footprint
-from harness.cli.common import (
-    data_options,
-    fit_workers,
-    machine_options,
-    make_bench,
-    show_log,
-    size,
-    suite_options,
-)
-from harness.cli.progress import duration
+from harness.cli.common import fit_workers, make_bench, show_log
+from harness.cli.options import data_options, machine_options, suite_options
+from harness.cli.progress import duration, size
 
 
 @click.command()

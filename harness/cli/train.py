@@ -19,14 +19,8 @@ from harness.bench import (
     plan_source,
 )
 from harness.catalog import Source
-from harness.cli.common import (
-    LARGEST_SEED,
-    backbone_option,
-    data_options,
-    machine_options,
-    make_bench,
-    show_log,
-)
+from harness.cli.common import LARGEST_SEED, make_bench, show_log
+from harness.cli.options import backbone_option, data_options, machine_options
 from harness.cli.progress import TerminalProgress
 from harness.errors import InputError, WorkError
 

@@ -2,34 +2,57 @@
 
 from __future__ import annotations
 
-import errno
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import docker
 import requests
-from docker.errors import APIError, DockerException
+from docker.errors import APIError, DockerException, ImageNotFound
+from docker.models.images import Image
 from urllib3.exceptions import ProtocolError
 
 from harness.errors import WorkError
 
-_ON_THE_HOST = "or run on this machine: --no-docker"
 # ProtocolError: while an answer was read in parts (docker.api streams), which nothing wraps.
 _GONE = (ConnectionRefusedError, FileNotFoundError, ConnectionResetError, ProtocolError)
 _TIMEOUT = 600  # seconds; removing or exporting a large image keeps the engine busy for long
 
 
+class EngineUnreachable(WorkError):
+    """No engine answers: `problem` says why, `remedy` what to do about it."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"docker: {problem}; {remedy}, or run on this machine: --no-docker")
+        self.problem = problem
+        self.remedy = remedy
+
+
 def connect() -> docker.DockerClient:
     """A client of the engine that DOCKER_HOST (or the default socket) names.
 
-    WorkError: it is not running, or its socket may not be used.
+    EngineUnreachable: it is not running, or its socket may not be used.
     """
     try:
         client = docker.from_env(timeout=_TIMEOUT)
         client.ping()
     except (DockerException, requests.RequestException, OSError) as error:
-        raise WorkError(_unreachable(error)) from error
+        raise _unreachable(error) from error
     return client
+
+
+def passes_gpus(client: docker.DockerClient) -> bool:
+    """Whether containers can get this machine's NVIDIA GPUs."""
+    return "nvidia" in client.info().get("Runtimes", {}) and shutil.which("nvidia-smi") is not None
+
+
+def find_image(client: docker.DockerClient, name: str) -> Image | None:
+    """The image of that name, digest or id, if the engine has it."""
+    with engine_errors("docker image inspect"):
+        try:
+            return client.images.get(name)
+        except ImageNotFound:
+            return None
 
 
 @contextmanager
@@ -52,27 +75,22 @@ def _reason(text: str) -> str:
     return line
 
 
-def _unreachable(error: BaseException) -> str:
-    if _caused_by(error, PermissionError) or _has_errno(error, errno.EACCES):
-        return (
-            "docker: no permission on the engine's socket; join its group "
-            f"(sudo usermod -aG docker $USER, then log in again), {_ON_THE_HOST}"
+def _unreachable(error: BaseException) -> EngineUnreachable:
+    if _caused_by(error, PermissionError):
+        return EngineUnreachable(
+            "no permission on the engine's socket",
+            "join its group (sudo usermod -aG docker $USER, then log in again)",
         )
     if _caused_by(error, FileNotFoundError, ConnectionRefusedError):
-        return (
-            "docker: the engine is not running; start it (sudo systemctl start docker), "
-            f"{_ON_THE_HOST}"
+        return EngineUnreachable(
+            "the engine is not running", "start it (sudo systemctl start docker)"
         )
     line = " ".join(str(error).split())
-    return f"docker: the engine cannot be reached: {line}; check DOCKER_HOST, {_ON_THE_HOST}"
+    return EngineUnreachable(f"the engine cannot be reached: {line}", "check DOCKER_HOST")
 
 
 def _caused_by(error: BaseException | None, *kinds: type[BaseException]) -> bool:
     return any(isinstance(one, kinds) for one in _chain(error))
-
-
-def _has_errno(error: BaseException, number: int) -> bool:
-    return any(getattr(one, "errno", None) == number for one in _chain(error))
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

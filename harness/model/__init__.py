@@ -14,7 +14,6 @@ from harness.model.assembly import (
 )
 from harness.model.backbone import (
     BackboneFiles,
-    backbone_from_argument,
     check_backbone,
     fork_backbone,
     load_backbone,
@@ -34,7 +33,6 @@ __all__ = [
     "adapter_names",
     "add_adapter",
     "add_fusion",
-    "backbone_from_argument",
     "check_backbone",
     "fork_backbone",
     "load_adapter",

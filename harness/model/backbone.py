@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -33,7 +32,6 @@ _IDENTITY_PATTERNS = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
-_HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)@(\S+)")
 log = logging.getLogger(__name__)
 
 
@@ -58,23 +56,6 @@ def locate_backbone(spec: Backbone) -> BackboneFiles:
     else:
         raise InputError(f"backbone '{spec.name}': kind '{spec.kind}' is made by a step, not found")
     return BackboneFiles(spec.name, folder, check_backbone(folder), spec.reduction_factor)
-
-
-def backbone_from_argument(text: str) -> Backbone:
-    """A backbone of the command line that is not in the catalog: a folder, or `id@revision`."""
-    with reading(Path(text)):
-        is_folder = Path(text).is_dir()
-    if is_folder:
-        path = Path(text).resolve()
-        return Backbone(path.name, f"local folder {path.name}", "folder", path=str(path))
-    if match := _HUB_ID.fullmatch(text):
-        hub, revision = match.groups()
-        name = hub.split("/")[1]
-        return Backbone(name, f"{hub} from the hub", "hub", hub=hub, revision=revision)
-    raise InputError(
-        f"--backbone: '{text}' is no catalog name and no folder; "
-        "for the hub write namespace/name@revision"
-    )
 
 
 def check_backbone(folder: Path) -> str:

@@ -2,7 +2,7 @@
 
 from harness.results.as_json import summary_json
 from harness.results.contrasts import Answer, answer_contrasts
-from harness.results.environment import environment
+from harness.results.environment import IMAGE_VARIABLE, environment, git_state
 from harness.results.record import (
     VOLATILE,
     averages,
@@ -41,6 +41,7 @@ from harness.results.tables import (
 )
 
 __all__ = [
+    "IMAGE_VARIABLE",
     "VOLATILE",
     "Answer",
     "Margin",
@@ -53,6 +54,7 @@ __all__ = [
     "check_schema",
     "contrast_table",
     "environment",
+    "git_state",
     "evaluation_signature",
     "files_signature",
     "language_score",

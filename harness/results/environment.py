@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import shutil
@@ -11,9 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 import harness
+from harness.machine import total_memory, usable_cores
 
 # Packages that can change a number; anything else is in the lock file of the commit.
 PACKAGES = (
@@ -23,22 +23,27 @@ PACKAGES = (
 _TIMEOUT = 10.0  # seconds, for git and nvidia-smi
 
 
-def environment(*, image: str | None = None, gpu: str | None = None) -> dict[str, Any]:
-    """Where this process runs; `image` is the digest of its container, `gpu` the device's name.
+# Inside an image of ours: what it was built from, and the digest it was started by.
+_IMAGE_FILE = Path("/xstilts/image.json")
+IMAGE_VARIABLE = "XSTILTS_IMAGE"
 
-    Without `gpu`, nvidia-smi is asked. What cannot be found out is null, never guessed.
+
+def environment(*, gpu: str | None = None) -> dict[str, Any]:
+    """Where this process runs; `gpu` is the device's name, and nvidia-smi is asked without it.
+
+    What cannot be found out is null, never guessed.
     """
+    image = _image()
+    git = image.pop("git") if image else git_state(Path(harness.__file__).resolve().parent.parent)
     return {
         "python": platform.python_version(),
         "packages": _packages(),
-        "git": _git(Path(harness.__file__).resolve().parent.parent),
+        "git": git,
         "image": image,
         "hardware": {
             "cpu": _cpu(),
-            "cores": len(os.sched_getaffinity(0))
-            if hasattr(os, "sched_getaffinity")
-            else os.cpu_count() or 1,
-            "memory_bytes": int(psutil.virtual_memory().total),
+            "cores": usable_cores(),
+            "memory_bytes": total_memory(),
             "gpu": gpu or _gpu(),
         },
         "platform": platform.platform(),
@@ -56,7 +61,16 @@ def _packages() -> dict[str, str]:
     return found
 
 
-def _git(root: Path) -> dict[str, Any] | None:
+def _image() -> dict[str, Any] | None:
+    """What the image says of itself (it is part of its content), and its digest."""
+    if not _IMAGE_FILE.is_file():
+        return None
+    told: dict[str, Any] = json.loads(_IMAGE_FILE.read_bytes())
+    return {"digest": os.environ.get(IMAGE_VARIABLE), **told}
+
+
+def git_state(root: Path) -> dict[str, Any] | None:
+    """Commit and dirtiness of a checkout; None where it is none or git does not answer."""
     if not (root / ".git").exists():
         return None
     status = _run(["git", "-C", str(root), "status", "--porcelain"])

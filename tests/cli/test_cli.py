@@ -164,6 +164,7 @@ def test_doctor_reports_as_json(tmp_path: Path) -> None:
     names = [check["name"] for check in report["checks"]]
     assert names == [
         "python", "packages", "torch", "gpu", "memory", "disk", "output", "nano", "schemas",
+        "docker",
     ]  # fmt: skip
     assert done.returncode == (0 if report["ready"] else 1)
     assert {check["status"] for check in report["checks"]} <= {"ok", "warn", "fail"}

@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import XLMRobertaModel
 
+from harness.catalog import backbone_from_argument
 from harness.errors import InputError
 from harness.model import (
     Numerics,
-    backbone_from_argument,
     check_backbone,
     fork_backbone,
     load_tokenizer,
@@ -188,7 +188,8 @@ def test_anything_else_is_refused(text: str) -> None:
 _HUB_SCRIPT = """
 import json, sys
 from harness.errors import XstiltsError
-from harness.model import backbone_from_argument, locate_backbone
+from harness.catalog import backbone_from_argument
+from harness.model import locate_backbone
 found = {}
 for text in sys.argv[1:]:
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import importlib
 import json
 import math
 import os
@@ -362,7 +363,33 @@ def test_every_field_of_the_schema_is_documented() -> None:
 
 
 def test_environment_of_this_process_is_valid(record: dict[str, Any]) -> None:
-    block = environment(image="sha256:" + "0" * 64)
+    block = environment()
     validate_record({**record, "environment": block}, "r.json")
     assert {"numpy", "xstilts"} <= set(block["packages"])
     assert environment(gpu="NVIDIA X")["hardware"]["gpu"] == "NVIDIA X"
+
+
+def test_environment_in_an_image_is_what_the_image_says(
+    record: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commit, base, lock and packages stand in a file of the image, its digest comes from outside."""
+    git = {"commit": "c" * 40, "dirty": True}
+    told = {
+        "variant": "cpu",
+        "base": {"kind": "debian", "name": "Debian bookworm", "digest": "sha256:" + "1" * 64},
+        "lock": "sha256:" + "2" * 64,
+        "packages": "sha256:" + "3" * 64,
+    }
+    (tmp_path / "image.json").write_text(json.dumps({**told, "git": git}))
+    module = importlib.import_module("harness.results.environment")
+    monkeypatch.setattr(module, "_IMAGE_FILE", tmp_path / "image.json")
+    for digest in (None, "sha256:" + "0" * 64):
+        if digest:
+            monkeypatch.setenv("XSTILTS_IMAGE", digest)
+        block = environment()
+        assert block["image"] == {"digest": digest, **told}
+        assert block["git"] == git
+        validate_record({**record, "environment": block}, "r.json")
+    with pytest.raises(InputError, match=r"environment\.image\.base\.kind"):
+        broken = {**told, "base": {**told["base"], "kind": "none"}, "digest": None}
+        validate_record({**record, "environment": {**block, "image": broken}}, "r.json")

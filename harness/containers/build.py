@@ -1,0 +1,151 @@
+"""Images of ours in the engine: found, built, described."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import docker
+
+from harness.containers.base import Base, resolve_base
+from harness.containers.engine import engine_errors, find_image
+from harness.containers.inputs import (
+    BASE_DIGEST_LABEL,
+    BASE_KIND_LABEL,
+    BASE_NAME_LABEL,
+    INPUTS_LABEL,
+    REPOSITORY,
+    REVISION_LABEL,
+    VARIANT_LABEL,
+    Inputs,
+    image_labels,
+    write_context,
+)
+from harness.containers.leftovers import client_labels
+from harness.containers.wheelhouse import fill_wheelhouse
+from harness.errors import InputError, WorkError
+
+Say = Callable[[str], None]
+
+
+def built_image(engine: docker.DockerClient, inputs: Inputs, base: str) -> str | None:
+    """The id of the image built from these inputs, on a base that the choice `base` allows."""
+    key = inputs.key
+    image = find_image(engine, _tag(inputs, key))
+    if image is None:
+        return None
+    labels = image.labels
+    fits = base in ("auto", labels.get(BASE_KIND_LABEL)) or base.endswith(
+        labels.get(BASE_DIGEST_LABEL, "@")
+    )
+    return str(image.id) if labels.get(INPUTS_LABEL) == key and fits else None
+
+
+def named_image(engine: docker.DockerClient, name: str) -> str:
+    """The id of an image of ours by name, digest or id; InputError if it is none or not there."""
+    image = find_image(engine, name)
+    if image is None:
+        raise InputError(
+            f"image '{name}': the engine does not have it; docker pull or docker load it first, "
+            "or build one: xstilts image build"
+        )
+    if VARIANT_LABEL not in image.labels:
+        raise InputError(f"image '{name}' is none of xstilts (it has no label {VARIANT_LABEL})")
+    return str(image.id)
+
+
+def ensure_image(
+    engine: docker.DockerClient, inputs: Inputs, base: str, cache: Path, say: Say
+) -> str:
+    """The id of the image of these inputs; built if it is not there. `cache` holds the wheels."""
+    found = built_image(engine, inputs, base)
+    if found is not None:
+        return found
+    chosen = resolve_base(engine, inputs.spec.base, base, say)
+    wheels = fill_wheelhouse(inputs.spec.lock, cache / "wheels", say)
+    return _build(engine, inputs, chosen, wheels, cache, say)
+
+
+def describe(engine: docker.DockerClient, image: str) -> dict[str, Any]:
+    """Name, digest, size in bytes and base of an image of ours."""
+    with engine_errors("docker image inspect"):
+        found = engine.images.get(image)
+    labels = found.labels
+    return {
+        "name": found.tags[0] if found.tags else str(found.id),
+        "digest": str(found.id),
+        "bytes": int(found.attrs["Size"]),
+        "variant": labels[VARIANT_LABEL],
+        "base": {
+            "kind": labels[BASE_KIND_LABEL],
+            "name": labels[BASE_NAME_LABEL],
+            "digest": labels[BASE_DIGEST_LABEL],
+        },
+        "revision": labels.get(REVISION_LABEL),
+    }
+
+
+def packages(engine: docker.DockerClient, image: str) -> tuple[str, str]:
+    """The fingerprint of its packages that an image tells, and the one that they have."""
+    script = (
+        "import json, pathlib; from harness.containers import fingerprint; "
+        "print(json.loads(pathlib.Path('/xstilts/image.json').read_bytes())['packages']); "
+        "fingerprint.main([])"
+    )
+    with engine_errors("docker run"):
+        said = engine.containers.run(
+            image,
+            ["-c", script],
+            entrypoint="/xstilts/env/bin/python",
+            network_mode="none",
+            cap_drop=["ALL"],
+            read_only=True,
+            remove=True,
+            labels=client_labels("image check"),
+        )
+    told, found = said.decode().split()
+    return told, found
+
+
+def _build(
+    engine: docker.DockerClient,
+    inputs: Inputs,
+    base: Base,
+    wheels: Iterable[Path],
+    cache: Path,
+    say: Say,
+) -> str:
+    tag = _tag(inputs, inputs.key)
+    log = cache / f"build-{inputs.spec.variant}.log"
+    say(f"building the image {tag} on {base.name}; what the engine says goes to {log}")
+    with (
+        tempfile.TemporaryFile(dir=cache) as context,
+        log.open("w", encoding="utf-8") as lines,
+        engine_errors("docker build"),
+    ):
+        write_context(inputs, base, wheels, context)
+        context.seek(0)
+        for event in engine.api.build(
+            fileobj=context,
+            custom_context=True,
+            tag=tag,
+            buildargs={"BASE_IMAGE": base.reference},
+            labels=image_labels(inputs, base),
+            network_mode="none",
+            rm=True,
+            forcerm=True,
+            decode=True,
+        ):
+            lines.write(event.get("stream", ""))
+            if "error" in event:
+                lines.write(event["error"] + "\n")
+                raise WorkError(f"docker build: {' '.join(event['error'].split())}; see {log}")
+        image = engine.images.get(tag)
+        image.tag(REPOSITORY, inputs.spec.variant)
+    return str(image.id)
+
+
+def _tag(inputs: Inputs, key: str) -> str:
+    return f"{REPOSITORY}:{inputs.spec.variant}-{key[:12]}"
