@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import signal
 import subprocess
@@ -18,7 +19,6 @@ from types import SimpleNamespace
 
 import docker
 import pytest
-from docker.errors import NotFound
 
 from harness.containers import debian
 from harness.containers.base import Base
@@ -38,6 +38,8 @@ def repository(engine: docker.DockerClient, monkeypatch: pytest.MonkeyPatch) -> 
     for image in engine.images.list(name=name):
         for tag in image.tags:
             engine.images.remove(tag)
+    for image in engine.images.list(filters={"label": f"org.xstilts.test={name}"}):
+        engine.images.remove(image.id)  # the tag went to another
 
 
 @pytest.fixture
@@ -65,9 +67,8 @@ def _import(engine: docker.DockerClient, repository: str, content: bytes, tag: s
         archive.addfile(info, io.BytesIO(content))
     digest = hashlib.sha256(tar.getvalue()).hexdigest()
     tag = tag or f"bookworm-{digest[:12]}"
-    engine.api.import_image_from_data(
-        tar.getvalue(), repository, tag, changes=['LABEL org.xstilts.base.name="Debian of May"']
-    )
+    labels = f'LABEL org.xstilts.base.name="Debian of May" org.xstilts.test={repository}'
+    engine.api.import_image_from_data(tar.getvalue(), repository, tag, changes=[labels])
     return f"sha256:{digest}"
 
 
@@ -178,6 +179,59 @@ def _fails(said: str, told: list[str] | None = None) -> str:
     return line
 
 
+# What the stand-in for debootstrap unpacks: kept, and left out.
+_KEPT = """etc/debian_version etc/passwd etc/shadow usr/lib/locale/C.utf8/LC_CTYPE
+    usr/share/doc/bash/copyright usr/share/common-licenses/GPL-3 usr/share/zoneinfo/UTC
+    var/cache/debconf/config.dat var/lib/dpkg/status var/lib/dpkg/info/bash.list"""
+_LEFT_OUT = """dev/console etc/apt/sources.list etc/hostname etc/passwd- etc/resolv.conf run/lock/x
+    tmp/x usr/share/bug/x usr/share/doc/bash/README usr/share/doc/bash/examples/copyright
+    usr/share/info/x usr/share/lintian/x usr/share/locale/de/x usr/share/man/man1/bash.1.gz
+    var/cache/apt/x var/cache/debconf/config.dat-old var/cache/ldconfig/aux-cache
+    var/lib/dpkg/status-old var/log/dpkg.log var/lib/apt/lists/x_dists_bookworm_Release"""
+
+
+@needs_root
+def test_the_layer_is_the_packages_without_what_is_volatile(
+    engine: docker.DockerClient, repository: str, host: Path
+) -> None:
+    script = f"""for last; do root=$target; target=$last; done
+for file in {" ".join((_KEPT + " " + _LEFT_OUT).split())}; do
+  mkdir -p "$root/$(dirname $file)"; echo x > "$root/$file"
+done
+printf 'root:*:20782:0:99999:7:::\\nuser:!:1:0:99999:7:::\\n' > "$root/etc/shadow"
+chmod 640 "$root/etc/shadow"
+touch -d @1600000000 "$root/etc/debian_version"
+printf 'Version: 12.5\\nDate: Sat, 10 Feb 2024 11:07:25 UTC\\nSHA256:\\n x\\n' \
+  > "$root/var/lib/apt/lists/x_dists_bookworm_Release"
+"""
+    _program(host, "debootstrap", script)
+    base = make_debian_base(engine, lambda line: None)
+    assert base.name == "Debian 12.5 (bookworm, minbase, python3)"
+    labels = engine.images.get(base.reference).labels
+    assert labels == {"org.xstilts.base.kind": "debian", "org.xstilts.base.name": base.name}
+    saved = io.BytesIO(b"".join(engine.images.get(base.reference).save()))
+    with tarfile.open(fileobj=saved) as image:
+        (manifest,) = json.loads(_read(image, "manifest.json"))
+        (layer,) = manifest["Layers"]
+        content = _read(image, layer)
+    assert base.digest == f"sha256:{hashlib.sha256(content).hexdigest()}"
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        files = {member.name: member for member in tar if member.isreg()}
+        # 10 February 2024 is day 19763 since 1970.
+        assert _read(tar, "etc/shadow") == b"root:*:19763:0:99999:7:::\nuser:!:19763:0:99999:7:::\n"
+        assert {"dev", "run", "tmp", "var/log"} <= set(tar.getnames())
+    assert sorted(files) == sorted(_KEPT.split())
+    assert files["etc/shadow"].mode == 0o640
+    assert files["etc/passwd"].mtime == 1707563245
+    assert files["etc/debian_version"].mtime == 1600000000
+
+
+def _read(archive: tarfile.TarFile, name: str) -> bytes:
+    member = archive.extractfile(name)
+    assert member is not None
+    return member.read()
+
+
 @needs_root
 def test_ctrl_c_ends_debootstrap_and_removes_its_folder_but_not_what_it_mounted(
     host: Path, tmp_path: Path
@@ -185,11 +239,11 @@ def test_ctrl_c_ends_debootstrap_and_removes_its_folder_but_not_what_it_mounted(
     precious, started = tmp_path / "precious", tmp_path / "started"
     precious.mkdir()
     (precious / "file").write_text("kept")
-    # The last argument but one is the folder.
+    # The folder is the last argument but one.
     script = f"""for last; do root=$target; target=$last; done
 mkdir -p "$root/proc" && mount --bind {precious} "$root/proc" && touch {started}
-sleep 300 {tmp_path}/marks-this-process & wait"""
-    _program(host, "debootstrap", script.replace(f" {tmp_path}/marks-this-process", ""))
+sleep 300 & wait"""
+    _program(host, "debootstrap", script)
     code = "from harness.containers.debian import make_debian_base\nmake_debian_base(None, print)\n"
     process = subprocess.Popen(
         [sys.executable, "-c", code],
@@ -234,7 +288,7 @@ def test_the_same_packages_give_the_same_image_twice_and_python_runs(
     assert first.reference == f"{repository}:bookworm-{first.digest[7:19]}"
     assert debian_base(engine, pytest.fail) == first
     before = engine.images.get(first.reference).id
-    monkeypatch.setattr(os, "environ", {**os.environ, "TZ": "Asia/Tokyo", "LANG": "de_DE.UTF-8"})
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
     mask = os.umask(0o077)
     try:
         assert make_debian_base(engine, said.append) == first
@@ -251,12 +305,10 @@ for path in pathlib.Path(sys.prefix, "lib/python3.11").rglob("*.pyc"):
     stale += [] if written == int(source.stat().st_mtime) else [str(path)]
 shadow = pathlib.Path("/etc/shadow").read_text().splitlines()
 print(sys.version_info[:2], stale, len({line.split(":")[2] for line in shadow}))
-print([str(p) for p in (pathlib.Path("/var/log"), pathlib.Path("/var/lib/apt/lists")) if any(p.iterdir())])
+print([name for name in ("/var/log", "/var/lib/apt/lists") if any(pathlib.Path(name).iterdir())])
 print(len(list(pathlib.Path("/usr/share/doc").glob("*/copyright"))) > 50)
 """
     out = engine.containers.run(
         first.reference, ["python3", "-c", script], network_mode="none", remove=True
     )
     assert out.decode().splitlines() == ["(3, 11) [] 1", "[]", "True"]
-    with pytest.raises(NotFound):
-        engine.images.get(f"{repository}:latest")
