@@ -7,17 +7,16 @@ from collections.abc import Callable
 from typing import Literal
 
 import docker
-from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import APIError, DockerException
 
 from harness.containers.debian import debian_base
-from harness.containers.engine import engine_errors
+from harness.containers.engine import engine_errors, find_image
 from harness.containers.images import DIGEST, Base, PinnedBase
 from harness.errors import InputError, WorkError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._/:-]*")
 # What the engine (its HTTP client) says where no answer came from the registry.
 _UNREACHED = re.compile(r"dial tcp|no such host|time-?out|unreachable|x509|tls:", re.IGNORECASE)
-
 
 __all__ = ["Base", "resolve_base"]
 
@@ -73,11 +72,10 @@ def _pulled(
 
 
 def _is_here(engine: docker.DockerClient, base: PinnedBase) -> bool:
-    try:
-        image = engine.images.get(base.reference)
-    except ImageNotFound:
-        return False
-    return any(one.endswith(f"@{base.digest}") for one in image.attrs["RepoDigests"])
+    image = find_image(engine, base.reference)
+    return image is not None and any(
+        one.endswith(f"@{base.digest}") for one in image.attrs["RepoDigests"]
+    )
 
 
 def _pull(engine: docker.DockerClient, reference: str) -> None:

@@ -69,10 +69,7 @@ def make_debian_base(engine: docker.DockerClient, say: Callable[[str], None]) ->
     try:
         with tempfile.TemporaryDirectory(prefix="xstilts-base-") as temporary:
             _check_place(temporary)
-            say(
-                f"making a base from Debian's packages ({urlsplit(mirror).hostname or mirror}); "
-                "this takes about a minute"
-            )
+            say(f"{_MAKING} ({urlsplit(mirror).hostname or mirror}); this takes about a minute")
             root, tar = Path(temporary, "root"), Path(temporary, "base.tar")
             _debootstrap(root, mirror)
             version = _normalise(root, tar)

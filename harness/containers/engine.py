@@ -10,9 +10,12 @@ import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound
 from docker.models.images import Image
+from urllib3.exceptions import ProtocolError
 
 from harness.errors import WorkError
 
+# ProtocolError: while an answer was read in parts (docker.api streams), which nothing wraps.
+_GONE = (ConnectionRefusedError, FileNotFoundError, ConnectionResetError, ProtocolError)
 _TIMEOUT = 600  # seconds; removing or exporting a large image keeps the engine busy for long
 
 
@@ -59,8 +62,8 @@ def engine_errors(doing: str) -> Iterator[None]:
         yield
     except APIError as error:
         raise WorkError(f"{doing}: {_reason(str(error.explanation or error))}") from error
-    except (DockerException, requests.RequestException) as error:
-        if _caused_by(error, ConnectionRefusedError, FileNotFoundError, ConnectionResetError):
+    except (DockerException, requests.RequestException, ProtocolError) as error:
+        if _caused_by(error, *_GONE):
             raise WorkError(f"{doing}: the Docker engine went away; start it again") from error
         raise WorkError(f"{doing}: {_reason(str(error))}") from error
 
