@@ -18,7 +18,9 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._/:-]*")
 # What the engine (its HTTP client) says where no answer came from the registry.
 _UNREACHED = re.compile(r"dial tcp|no such host|time-?out|unreachable|x509|tls:", re.IGNORECASE)
 
-__all__ = ["Base", "resolve_base"]
+
+class _OtherBytes(WorkError):
+    """What came is not what the digest names: nothing to pass over in silence."""
 
 
 def resolve_base(
@@ -27,7 +29,7 @@ def resolve_base(
     """The base that `choice` names: auto, pinned, debian, or NAME@sha256:DIGEST.
 
     auto: the pinned one if it is here or can be pulled, else Debian's. InputError: no such choice;
-    WorkError: it cannot be had.
+    WorkError: it cannot be had, or (auto too) the registry sent something else.
     """
     if choice == "debian":
         return debian_base(engine, say)
@@ -39,6 +41,8 @@ def resolve_base(
     if choice == "auto":
         try:
             return _pulled(engine, "pinned", pinned, say)
+        except _OtherBytes:
+            raise
         except WorkError as error:
             say(f"{error}; a base from Debian's packages is used instead")
             return debian_base(engine, say)
@@ -67,7 +71,7 @@ def _pulled(
             say(f"pulling {base.name} ({base.digest})")
             _pull(engine, base.reference)
             if not _is_here(engine, base):
-                raise WorkError(f"base {base.reference}: the engine pulled another digest")
+                raise _OtherBytes(f"base {base.reference}: the engine pulled another digest")
     return Base(kind, base.name, base.reference, base.digest)
 
 
@@ -84,15 +88,16 @@ def _pull(engine: docker.DockerClient, reference: str) -> None:
         for line in engine.api.pull(reference, stream=True, decode=True):
             if "error" in line:
                 raise DockerException(line["error"])
-    except APIError as error:
-        raise DockerException(_why(str(error.explanation or error))) from error
     except DockerException as error:
-        raise DockerException(_why(str(error))) from error
+        text = str(error.explanation or error) if isinstance(error, APIError) else str(error)
+        if "verification failed" in text:
+            raise _OtherBytes(
+                f"base {reference}: the registry sent other bytes than the digest names ({text})"
+            ) from error
+        raise DockerException(_why(text)) from error
 
 
 def _why(text: str) -> str:
-    if "verification failed" in text:
-        return f"the registry sent other bytes than the digest names ({text})"
     if "manifest unknown" in text or "repository does not exist" in text:
         return f"the registry does not know it ({text})"
     if _UNREACHED.search(text):

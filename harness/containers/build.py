@@ -9,8 +9,9 @@ from typing import Any
 
 import docker
 
-from harness.containers.base import Base, resolve_base
+from harness.containers.base import resolve_base
 from harness.containers.engine import engine_errors, find_image
+from harness.containers.images import Base
 from harness.containers.inputs import (
     BASE_DIGEST_LABEL,
     BASE_KIND_LABEL,

@@ -13,8 +13,7 @@ from typing import IO, Any
 
 import harness
 from harness.canonical import digest, file_digest
-from harness.containers.base import Base
-from harness.containers.images import ImageSpec, image_specs
+from harness.containers.images import Base, ImageSpec, image_specs
 from harness.containers.lock import check_lock, lock_digest
 from harness.errors import InputError
 from harness.results import git_state

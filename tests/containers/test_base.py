@@ -22,8 +22,8 @@ import requests
 from docker.errors import ImageNotFound
 
 from harness.containers import base as base_module
-from harness.containers.base import Base, resolve_base
-from harness.containers.images import PinnedBase
+from harness.containers.base import resolve_base
+from harness.containers.images import Base, PinnedBase
 from harness.errors import InputError, WorkError
 from tests.containers.engines import missing
 
@@ -178,6 +178,8 @@ def test_a_registry_that_gives_other_bytes_for_the_digest_is_refused(
     content[position] ^= ord(" ") ^ ord("\t") if part == "manifest" else 1
     blob.write_bytes(content)
     _refused(registry, digest, "the registry sent other bytes than the digest names")
+    with pytest.raises(WorkError, match="sent other bytes"):  # no reason to take another base
+        resolve_base(registry.engine, registry.pinned(digest), "auto", lambda line: None)
 
 
 def test_an_unknown_digest_is_refused(registry: Registry) -> None:

@@ -11,9 +11,8 @@ import docker
 import pytest
 
 from harness.containers import build, inputs
-from harness.containers.base import Base
 from harness.containers.build import built_image, describe, ensure_image, named_image
-from harness.containers.images import ImageSpec, PinnedBase
+from harness.containers.images import Base, ImageSpec, PinnedBase
 from harness.containers.inputs import Inputs
 from harness.errors import InputError, WorkError
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.containers.base import Base
-from harness.containers.images import ImageSpec, PinnedBase
+from harness.containers.images import Base, ImageSpec, PinnedBase
 from harness.containers.inputs import (
     Inputs,
     _source_files,
