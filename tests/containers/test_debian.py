@@ -21,8 +21,8 @@ import docker
 import pytest
 
 from harness.containers import debian
-from harness.containers.base import Base
 from harness.containers.debian import debian_base, make_debian_base
+from harness.containers.images import Base
 from harness.errors import WorkError
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="debootstrap needs root")
