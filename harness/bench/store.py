@@ -93,6 +93,7 @@ class Store:
         partial.mkdir(parents=True)
         try:
             build(partial)
+            _share(partial)
             _write_manifest(partial, kind, key)
             final.parent.mkdir(parents=True, exist_ok=True)
             partial.rename(final)
@@ -185,6 +186,14 @@ def verify_artifact(folder: Path, named: tuple[str, str] | None = None) -> str |
 def _entries(folder: Path) -> list[Path]:
     """Everything below a folder that is no folder itself, sorted."""
     return sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+
+
+def _share(folder: Path) -> None:
+    """Give files the permissions of a new file here: safetensors writes for the owner alone."""
+    mode = folder.stat().st_mode & 0o666
+    for path in _entries(folder):
+        if not path.is_symlink():
+            path.chmod(mode)
 
 
 def _write_manifest(folder: Path, kind: str, key: str) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from harness.bench import Store, verify_artifact
 from harness.bench.store import artifact_id
@@ -42,6 +45,21 @@ def test_an_artifact_is_there_once_it_is_whole(store: Store) -> None:
     assert verify_artifact(folder) is None
     manifest = json.loads((folder / "manifest.json").read_bytes())
     assert sorted(manifest["files"]) == ["costs.json", "sub/file.txt"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_files_get_the_permissions_that_the_user_gives(store: Store, umask: int, mode: int) -> None:
+    """safetensors writes files that their owner alone can read; a store may be a group's."""
+    before = os.umask(umask)
+    try:
+        with store.lock("fit", KEY):
+            folder = store.put(
+                "fit", KEY, lambda at: save_file({"a": np.zeros(1)}, at / "x.safetensors")
+            )
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    assert modes == {"x.safetensors": mode, "manifest.json": mode}
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), SystemExit(1)])
