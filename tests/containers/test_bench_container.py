@@ -167,4 +167,6 @@ def test_a_model_is_scored_in_the_sandbox_as_on_this_machine(
     )
     assert (outcome.status, outcome.reason) == ("done", "exit code 0")
     here = json.loads((tmp_path / "here.json").read_bytes())
-    assert json.loads((tmp_path / "output" / "scores.json").read_bytes()) == here
+    inside = json.loads((tmp_path / "output" / "scores.json").read_bytes())
+    assert (inside["model"].pop("folder"), here["model"].pop("folder")) == ("/model", str(model))
+    assert inside == here
