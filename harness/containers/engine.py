@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,8 +32,14 @@ class EngineUnreachable(WorkError):
 def connect() -> docker.DockerClient:
     """A client of the engine that DOCKER_HOST (or the default socket) names.
 
-    EngineUnreachable: it is not running, or its socket may not be used.
+    EngineUnreachable: it is not running, its socket may not be used, or it is somewhere else.
     """
+    host = os.environ.get("DOCKER_HOST", "")
+    if host and not host.startswith(("unix:", "npipe:")):
+        raise EngineUnreachable(
+            f"the engine of DOCKER_HOST ({host}) does not see this machine's folders",
+            "unset it, or name a socket such as unix:///var/run/docker.sock",
+        )
     try:
         client = docker.from_env(timeout=_TIMEOUT)
         client.ping()
