@@ -41,7 +41,7 @@ docker_options = all_of(
     ),
     click.option(
         "--cpus",
-        type=click.FloatRange(0, min_open=True),
+        type=float,
         help="CPUs of the container, such as 1.5. [default: all]",
     ),
 )
@@ -58,6 +58,8 @@ def wants_docker(options: dict[str, Any]) -> bool:
     if wanted or (wanted is None and asked and _engine_answers()):
         return True
     given = [name for name in _NAMES[1:] if options[name] not in (None, "auto")]
+    if given and wanted is False:
+        raise InputError(f"--{given[0]} is for containers, and --no-docker runs without one")
     if given and not asked:
         raise InputError(f"--{given[0]} is for containers: add --docker")
     return False
@@ -74,6 +76,8 @@ def bench_in_docker(
     from harness.containers.inputs import image_inputs  # noqa: PLC0415
     from harness.containers.run import run_job  # noqa: PLC0415
 
+    if options["image"] is not None and options["base"] != "auto":
+        raise InputError("--base is for an image that is built; --image names one that is there")
     catalog = load_catalog(options["catalog_folders"], hub=options["hub"])
     job = bench_job(context, catalog, suite, options, _NAMES)
     engine = connect()
@@ -110,11 +114,8 @@ def stop_with_client() -> None:
 
 
 def cache_folder() -> Path:
-    """Where wheels are kept between builds, and logs of builds; made if it is not there."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    folder = base / "xstilts"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    """Where wheels are kept between builds, and logs of builds."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "xstilts"
 
 
 def notice(text: str) -> None:

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import json
+import secrets
+import shlex
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import click
+import docker
 
 from harness.cli.checks import Check, report
 from harness.cli.docker import base_option, cache_folder, notice
 from harness.cli.progress import size
 from harness.containers.base import resolve_base
-from harness.containers.build import built_image, describe, ensure_image, packages
+from harness.containers.build import (
+    built_image,
+    describe,
+    ensure_image,
+    make_cache,
+    packages,
+)
 from harness.containers.engine import connect, passes_gpus
 from harness.containers.images import checkout
-from harness.containers.inputs import image_inputs, write_context
+from harness.containers.inputs import Inputs, image_inputs, write_context
 from harness.containers.wheelhouse import fill_wheelhouse
-from harness.errors import XstiltsError
+from harness.errors import WorkError, XstiltsError
 
 variant_option = click.option(
     "--variant",
@@ -50,18 +60,15 @@ def build(variant: str, base: str, context: Path | None, as_json: bool) -> None:
     """
     engine = connect()
     inputs = image_inputs(checkout(), variant)
-    cache = cache_folder()
     if context is not None:
-        chosen = resolve_base(engine, inputs.spec.base, base, notice)
-        wheels = fill_wheelhouse(inputs.spec.lock, cache / "wheels", notice)
-        with context.open("wb") as out:
-            write_context(inputs, chosen, wheels, out)
-        notice(
-            f"docker build --network none --build-arg BASE_IMAGE={chosen.reference} "
-            f"-t NAME - < {context}"
+        written = _write_context(engine, inputs, base, context)
+        line = (
+            f"docker build --network none --build-arg BASE_IMAGE={written['base']} -t NAME "
+            f"- < {shlex.quote(written['context'])}"
         )
+        click.echo(json.dumps(written, indent=2) if as_json else line)
         return
-    image = ensure_image(engine, inputs, base, cache, notice)
+    image = ensure_image(engine, inputs, base, cache_folder(), notice)
     facts = describe(engine, image)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
@@ -69,6 +76,27 @@ def build(variant: str, base: str, context: Path | None, as_json: bool) -> None:
         made_on = facts["base"]
         click.echo(f"{facts['name']} ({size(facts['bytes'])})\n{facts['digest']}")
         click.echo(f"on {made_on['name']} ({made_on['kind']}, {made_on['digest']})")
+
+
+def _write_context(
+    engine: docker.DockerClient, inputs: Inputs, base: str, out: Path
+) -> dict[str, str]:
+    cache = cache_folder()
+    make_cache(cache)
+    chosen = resolve_base(engine, inputs.spec.base, base, notice)
+    wheels = fill_wheelhouse(inputs.spec.lock, cache / "wheels", notice)
+    partial = out.with_name(f".{out.name}.{secrets.token_hex(4)}.partial")
+    try:
+        with partial.open("wb") as file:
+            write_context(inputs, chosen, wheels, file)
+        partial.rename(out)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise WorkError(f"--context: {out}: {reason}; name another file") from error
+    finally:
+        with suppress(OSError):  # it has become the file, or its folder is not there
+            partial.unlink()
+    return {"context": str(out), "base": chosen.reference, "base_digest": chosen.digest}
 
 
 @command.command("check")
@@ -106,7 +134,7 @@ def _checks(variant: str) -> Iterator[Check]:
         if told == found:
             yield Check("packages", "ok", f"as built ({found})")
         else:
-            remedy = f"docker image rm {facts['name']}, then xstilts image build"
+            remedy = f"docker image rm --force {image}, then xstilts image build"
             yield Check("packages", "fail", f"{found}, built as {told}", remedy)
     except XstiltsError as error:
         yield Check("stopped", "fail", str(error))

@@ -49,6 +49,12 @@ def resolve_base(
     return _pulled(engine, "given", _given(choice), say)
 
 
+def check_choice(choice: str) -> None:
+    """InputError unless `choice` is one that `resolve_base` takes."""
+    if choice not in ("auto", "pinned", "debian"):
+        _given(choice)
+
+
 def _given(choice: str) -> PinnedBase:
     name, _, digest = choice.rpartition("@")
     if not _NAME.fullmatch(name) or not DIGEST.fullmatch(digest):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import docker
 
-from harness.containers.base import resolve_base
+from harness.containers.base import check_choice, resolve_base
 from harness.containers.engine import engine_errors, find_image
 from harness.containers.images import Base
 from harness.containers.inputs import (
@@ -29,6 +30,7 @@ from harness.containers.wheelhouse import fill_wheelhouse
 from harness.errors import InputError, WorkError
 
 Say = Callable[[str], None]
+_NAME = re.compile(r"[A-Za-z0-9][\w./:@-]*")
 
 
 def built_image(engine: docker.DockerClient, inputs: Inputs, base: str) -> str | None:
@@ -38,15 +40,15 @@ def built_image(engine: docker.DockerClient, inputs: Inputs, base: str) -> str |
     if image is None:
         return None
     labels = image.labels
-    fits = base in ("auto", labels.get(BASE_KIND_LABEL)) or base.endswith(
-        labels.get(BASE_DIGEST_LABEL, "@")
+    fits = base in ("auto", labels.get(BASE_KIND_LABEL)) or (
+        base.rpartition("@")[2] == labels.get(BASE_DIGEST_LABEL)
     )
     return str(image.id) if labels.get(INPUTS_LABEL) == key and fits else None
 
 
 def named_image(engine: docker.DockerClient, name: str) -> str:
     """The id of an image of ours by name, digest or id; InputError if it is none or not there."""
-    image = find_image(engine, name)
+    image = find_image(engine, name) if _NAME.fullmatch(name) else None
     if image is None:
         raise InputError(
             f"image '{name}': the engine does not have it; docker pull or docker load it first, "
@@ -61,12 +63,25 @@ def ensure_image(
     engine: docker.DockerClient, inputs: Inputs, base: str, cache: Path, say: Say
 ) -> str:
     """The id of the image of these inputs; built if it is not there. `cache` holds the wheels."""
+    check_choice(base)
     found = built_image(engine, inputs, base)
     if found is not None:
         return found
+    make_cache(cache)
     chosen = resolve_base(engine, inputs.spec.base, base, say)
     wheels = fill_wheelhouse(inputs.spec.lock, cache / "wheels", say)
     return _build(engine, inputs, chosen, wheels, cache, say)
+
+
+def make_cache(folder: Path) -> None:
+    """The folder of wheels and logs; WorkError where it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorkError(
+            f"{folder}: {(error.strerror or str(error)).lower()}; packages are kept there between "
+            "builds, and XDG_CACHE_HOME names another place"
+        ) from error
 
 
 def describe(engine: docker.DockerClient, image: str) -> dict[str, Any]:
@@ -75,7 +90,8 @@ def describe(engine: docker.DockerClient, image: str) -> dict[str, Any]:
         found = engine.images.get(image)
     labels = found.labels
     return {
-        "name": found.tags[0] if found.tags else str(found.id),
+        # The tag of its inputs, not the one that moves on with every build.
+        "name": next((tag for tag in found.tags if "-" in tag.rpartition(":")[2]), str(found.id)),
         "digest": str(found.id),
         "bytes": int(found.attrs["Size"]),
         "variant": labels[VARIANT_LABEL],

@@ -33,7 +33,7 @@ _MIRROR = "https://deb.debian.org/debian"
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _ROOM = 400_000_000  # bytes: the unpacked packages and the tar
 _MAKING = "making a base from Debian's packages"
-_OR = "or run on this machine: --no-docker"
+_OR = "or run on this machine: xstilts bench --no-docker"
 
 # What the image goes without: what the engine mounts, what came from this machine (its name, its
 # name servers, its mirror), caches, logs, backups, and texts for people but the licences.

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import docker
 import requests
+from docker.context import ContextAPI
 from docker.errors import APIError, DockerException, ImageNotFound
 from docker.models.images import Image
 from urllib3.exceptions import ProtocolError
@@ -17,35 +18,54 @@ from harness.errors import WorkError
 
 # ProtocolError: while an answer was read in parts (docker.api streams), which nothing wraps.
 _GONE = (ConnectionRefusedError, FileNotFoundError, ConnectionResetError, ProtocolError)
+_SOCKET = "unix:///var/run/docker.sock"
+_ARCHITECTURE = "amd64"  # of the locks' wheels, in the engine's words
 _TIMEOUT = 600  # seconds; removing or exporting a large image keeps the engine busy for long
 
 
 class EngineUnreachable(WorkError):
-    """No engine answers: `problem` says why, `remedy` what to do about it."""
+    """No engine that can be used: `problem` says why, `remedy` what to do about it."""
 
     def __init__(self, problem: str, remedy: str) -> None:
-        super().__init__(f"docker: {problem}; {remedy}, or run on this machine: --no-docker")
+        host = "or run on this machine: xstilts bench --no-docker"
+        super().__init__(f"docker: {problem}; {remedy}, {host}")
         self.problem = problem
         self.remedy = remedy
 
 
 def connect() -> docker.DockerClient:
-    """A client of the engine that DOCKER_HOST (or the default socket) names.
+    """A client of the engine that DOCKER_HOST, else the `docker` command's context, names.
 
-    EngineUnreachable: it is not running, its socket may not be used, or it is somewhere else.
+    EngineUnreachable: it is not running, its socket may not be used, it is on another machine or
+    for another architecture.
     """
-    host = os.environ.get("DOCKER_HOST", "")
-    if host and not host.startswith(("unix:", "npipe:")):
+    host, named_by = _address()
+    if not host.startswith(("unix:", "npipe:")):
         raise EngineUnreachable(
-            f"the engine of DOCKER_HOST ({host}) does not see this machine's folders",
-            "unset it, or name a socket such as unix:///var/run/docker.sock",
+            f"{named_by} names {host}, which does not see this machine's folders",
+            "name a socket such as unix:///var/run/docker.sock with DOCKER_HOST",
         )
     try:
-        client = docker.from_env(timeout=_TIMEOUT)
-        client.ping()
+        client = docker.DockerClient(base_url=host, timeout=_TIMEOUT)
+        architecture = client.version()["Arch"]
     except (DockerException, requests.RequestException, OSError) as error:
-        raise _unreachable(error) from error
+        raise _unreachable(error, f"{host} ({named_by})") from error
+    if architecture != _ARCHITECTURE:
+        raise EngineUnreachable(
+            f"the engine is for {architecture}, the images are for {_ARCHITECTURE}",
+            "use another machine",
+        )
     return client
+
+
+def _address() -> tuple[str, str]:
+    """The engine's address, and what names it."""
+    if host := os.environ.get("DOCKER_HOST"):
+        return host, "DOCKER_HOST"
+    context = ContextAPI.get_current_context()
+    if not context.Host:
+        return _SOCKET, "by default"
+    return context.Host, f"docker context {context.name}"
 
 
 def passes_gpus(client: docker.DockerClient) -> bool:
@@ -82,18 +102,18 @@ def _reason(text: str) -> str:
     return line
 
 
-def _unreachable(error: BaseException) -> EngineUnreachable:
+def _unreachable(error: BaseException, where: str) -> EngineUnreachable:
     if _caused_by(error, PermissionError):
         return EngineUnreachable(
-            "no permission on the engine's socket",
+            f"no permission on the engine's socket {where}",
             "join its group (sudo usermod -aG docker $USER, then log in again)",
         )
     if _caused_by(error, FileNotFoundError, ConnectionRefusedError):
         return EngineUnreachable(
-            "the engine is not running", "start it (sudo systemctl start docker)"
+            f"no engine is running at {where}", "start it (sudo systemctl start docker)"
         )
     line = " ".join(str(error).split())
-    return EngineUnreachable(f"the engine cannot be reached: {line}", "check DOCKER_HOST")
+    return EngineUnreachable(f"no engine answers at {where}: {line}", "check DOCKER_HOST")
 
 
 def _caused_by(error: BaseException | None, *kinds: type[BaseException]) -> bool:

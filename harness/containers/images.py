@@ -58,7 +58,7 @@ def checkout() -> Path:
     if not (root / "pyproject.toml").is_file() or not (root / "docker").is_dir():
         raise InputError(
             "images are built from a checkout of xstilts, and this is an installed package; "
-            "clone the repository and run make bench there, or use --no-docker"
+            "clone the repository and run make bench there, or use xstilts bench --no-docker"
         )
     return root
 

@@ -59,7 +59,9 @@ def image_inputs(root: Path, variant: str) -> Inputs:
         raise InputError(f"image '{variant}' is unknown; docker/images.json has {', '.join(specs)}")
     spec = specs[variant]
     check_lock(spec.lock, root)
-    return Inputs(root, spec, _source_files(root), git_state(root), lock_digest(spec.lock))
+    # Other files of the checkout, such as results beside it, do not make the image another one.
+    git = git_state(root, [*_SOURCES, "docker"])
+    return Inputs(root, spec, _source_files(root), git, lock_digest(spec.lock))
 
 
 def write_context(inputs: Inputs, base: Base, wheels: Iterable[Path], out: IO[bytes]) -> None:

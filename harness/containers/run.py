@@ -22,6 +22,7 @@ from harness.containers import CLIENT_VARIABLE
 from harness.containers.attached import STDERR, STDOUT, Attached
 from harness.containers.engine import engine_errors
 from harness.containers.leftovers import client_labels, remove_leftovers, removed_afterwards
+from harness.errors import WorkError
 from harness.results import IMAGE_VARIABLE
 
 _TMP_BYTES = 1 << 30
@@ -54,17 +55,16 @@ def run_job(engine: docker.DockerClient, image: str, job: Job, say: Callable[[st
     What killed clients left behind is removed first.
     """
     remove_leftovers(engine, say)
-    for folder in job.writable:
-        folder.mkdir(parents=True, exist_ok=True)
     labels = client_labels("bench")
     with (
         _signals() as received,
+        _made(job.writable),
         removed_afterwards(engine, labels),
         engine_errors("running the container"),
     ):
         container = _create(engine, image, job, labels)
         with closing(Attached(container, stdin=True)) as streams:
-            return _attend(container, streams, job, received, say)
+            return _attend(container, streams, job, received)
 
 
 def _create(engine: docker.DockerClient, image: str, job: Job, labels: dict[str, str]) -> Container:
@@ -103,40 +103,63 @@ def _attend(
     streams: Attached,
     job: Job,
     received: list[int],
-    say: Callable[[str], None],
 ) -> int:
     """Start the container and stay with it until its end."""
     container.start()
-    reader = threading.Thread(target=_pass_on, args=(streams, received), daemon=True)
+    failed: list[OSError] = []
+    reader = threading.Thread(target=_pass_on, args=(streams, received, failed), daemon=True)
     reader.start()
-    passed = 0
-    while reader.is_alive():
+    passed, ended = 0, False
+    while not ended:
         reader.join(_POLL_SECONDS)
+        ended = not reader.is_alive()
         while passed < len(received):
             number = received[passed]
             passed += 1
             with suppress(APIError):  # it has ended meanwhile
                 container.kill(signal.SIGKILL if passed >= _KILL_AFTER else number)
     code = int(container.wait()["StatusCode"])
+    if failed and not isinstance(failed[0], BrokenPipeError):
+        raise failed[0]
     container.reload()
     if code and container.attrs["State"]["OOMKilled"]:
-        say(
-            f"the container reached its memory limit of {job.memory_bytes / 2**30:.1f} GiB; "
-            "--memory raises it, --workers 1 needs less"
+        raise WorkError(
+            f"the container reached its memory limit of {job.memory_bytes >> 20:,} MiB; --memory "
+            "raises it, --workers 1 needs less; finished steps are kept"
         )
     return code
 
 
-def _pass_on(streams: Attached, received: list[int]) -> None:
-    """Write what the container says to our own streams until it says no more."""
+def _pass_on(streams: Attached, received: list[int], failed: list[OSError]) -> None:
+    """Write what the container says to our own streams until it says no more.
+
+    Where that fails (`| head`, a full disk) the container is asked to stop, and the rest is read
+    and dropped: a container that nobody reads cannot end.
+    """
     ours = {STDOUT: sys.stdout, STDERR: sys.stderr}
     for number, piece in streams.frames(until=None):
+        if failed or ours[number] is None:  # None: closed by who started us
+            continue
         try:
             ours[number].buffer.write(piece)
             ours[number].flush()
-        except BrokenPipeError:  # nobody reads us any more: `xstilts bench | head`
+        except OSError as error:
+            failed.append(error)
             received.append(signal.SIGTERM)
-            return
+
+
+@contextmanager
+def _made(folders: Sequence[Path]) -> Iterator[None]:
+    """The folders are there, as the engine wants them; those that stay empty are removed again."""
+    new = [folder for folder in folders if not folder.exists()]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for folder in reversed(new):
+            with suppress(OSError):  # it holds results now
+                folder.rmdir()
 
 
 @contextmanager

@@ -60,7 +60,7 @@ def _download(packages: Sequence[LockedPackage], folder: Path) -> None:
     if importlib.util.find_spec("pip") is None:
         raise WorkError(
             f"{sys.executable} has no pip to download packages with; install it "
-            "(python -m ensurepip), or use --no-docker"
+            "(python -m ensurepip), or run on this machine: xstilts bench --no-docker"
         )
     with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as place:
         torch = [package for package in packages if package.version.endswith("+cpu")]

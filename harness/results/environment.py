@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -69,11 +70,11 @@ def _image() -> dict[str, Any] | None:
     return {"digest": os.environ.get(IMAGE_VARIABLE), **told}
 
 
-def git_state(root: Path) -> dict[str, Any] | None:
-    """Commit and dirtiness of a checkout; None where it is none or git does not answer."""
+def git_state(root: Path, paths: Sequence[str] = ()) -> dict[str, Any] | None:
+    """Commit and dirtiness (of these paths) of a checkout; None where it is none, or no git."""
     if not (root / ".git").exists():
         return None
-    status = _run(["git", "-C", str(root), "status", "--porcelain"])
+    status = _run(["git", "-C", str(root), "status", "--porcelain", "--", *paths])
     if status is None:
         return None
     commit = _run(["git", "-C", str(root), "rev-parse", "--verify", "--quiet", "HEAD"])

@@ -115,7 +115,7 @@ def test_an_image_of_that_name_with_other_content_is_not_used(
         ("RUN echo a last word >&2; exit 3", r"returned a non-zero code: 3"),
         ("RUN nonsense", r"non-zero code: 127"),
         ("COPY nothing /", r"nothing"),
-        ("NONSENSE", r"(?i)unknown instruction: nonsense"),
+        ("NONSENSE no-such-command", r"(?i)unknown instruction: nonsense"),
         # There is no network in a build: its own loopback is all it has.
         ("RUN python3 -c 'import socket; exit(len(socket.if_nameindex()) + 40)'", r"code: 41"),
     ],

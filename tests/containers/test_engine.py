@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -28,12 +30,12 @@ def refusal() -> EngineUnreachable:
         connect()
     message = str(refused.value)
     assert "\n" not in message
-    assert message.endswith("or run on this machine: --no-docker")
+    assert message.endswith("or run on this machine: xstilts bench --no-docker")
     return refused.value
 
 
 def test_no_socket(address: Path) -> None:
-    assert refusal().problem == "the engine is not running"
+    assert refusal().problem == f"no engine is running at unix://{address} (DOCKER_HOST)"
 
 
 def test_a_socket_that_nobody_serves(address: Path) -> None:
@@ -50,7 +52,7 @@ def test_no_permission_on_the_socket(address: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     unreachable = refusal()
-    assert unreachable.problem == "no permission on the engine's socket"
+    assert unreachable.problem.startswith("no permission on the engine's socket unix://")
     assert "usermod -aG docker" in unreachable.remedy
 
 
@@ -75,7 +77,7 @@ def hangs_up(address: Path) -> Iterator[None]:
 
 @pytest.mark.usefixtures("hangs_up")
 def test_something_else_at_the_socket() -> None:
-    assert refusal().problem.startswith("the engine cannot be reached: ")
+    assert refusal().problem.startswith("no engine answers at unix://")
 
 
 @pytest.mark.parametrize("host", ["tcp://127.0.0.1:9", "https://192.0.2.1:2376"])
@@ -89,6 +91,33 @@ def test_an_engine_elsewhere(host: str, monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_wrong_address(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", host)
     assert refusal().problem
+
+
+@pytest.mark.parametrize("variable", [True, False])
+def test_the_context_of_the_docker_command_counts(
+    variable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Engines without root and Docker Desktop set one; DOCKER_HOST comes before it."""
+    folder = tmp_path / "contexts" / "meta" / hashlib.sha256(b"mine").hexdigest()
+    folder.mkdir(parents=True)
+    endpoint = {"Host": f"unix://{tmp_path}/mine.sock", "SkipTLSVerify": False}
+    meta = {"Name": "mine", "Metadata": {}, "Endpoints": {"docker": endpoint}}
+    (folder / "meta.json").write_text(json.dumps(meta))
+    (tmp_path / "config.json").write_text(json.dumps({"currentContext": "mine"}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    if variable:
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/other.sock")
+    named = "other.sock (DOCKER_HOST)" if variable else "mine.sock (docker context mine)"
+    assert refusal().problem == f"no engine is running at unix://{tmp_path}/{named}"
+
+
+def test_an_engine_for_another_architecture(
+    engine: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = {**engine.version(), "Arch": "arm64"}
+    monkeypatch.setattr(docker.DockerClient, "version", lambda self: version)
+    assert refusal().problem == "the engine is for arm64, the images are for amd64"
 
 
 @pytest.mark.parametrize(
