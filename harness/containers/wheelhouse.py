@@ -5,20 +5,13 @@ from __future__ import annotations
 import fcntl
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-
-from packaging.utils import (
-    InvalidWheelFilename,
-    NormalizedName,
-    canonicalize_name,
-    parse_wheel_filename,
-)
-from packaging.version import Version
 
 from harness.canonical import file_digest
 from harness.containers.lock import LockedPackage, read_lock
@@ -27,32 +20,50 @@ from harness.errors import WorkError
 
 # PyTorch's CPU builds are on its own index; asked when pip's own has none, as in the Makefile.
 _TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+_PARTIAL = ".download-"
 
 
 def fill_wheelhouse(lock: Path, folder: Path, say: Callable[[str], None]) -> list[Path]:
     """The wheel of each package of the lock, in its order; what is missing is downloaded.
 
-    Several processes may share the folder. WorkError: a wheel differs from the lock, or cannot be
-    had.
+    Each wheel is in a subfolder named by its SHA-256, so that locks which need other builds of a
+    version, and processes, may share the folder. WorkError: a wheel differs from the lock, or
+    cannot be had.
     """
     packages = list(read_lock(lock).values())
-    folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
-        there = _wheels(folder)
-        missing = [package for package in packages if _key(package) not in there]
-        if missing:
-            say(f"downloading {len(missing)} of {len(packages)} packages to {folder}")
-            _download(missing, folder)
-            there = _wheels(folder)
-        wheels = [there[_key(package)] for package in packages]
-        for package, wheel in zip(packages, wheels, strict=True):
+    try:
+        if len(_wheels(folder, packages)) < len(packages):
+            folder.mkdir(parents=True, exist_ok=True)
+            with _locked(folder, say):
+                there = _wheels(folder, packages)
+                missing = [package for package in packages if package not in there]
+                if missing:
+                    say(f"downloading {len(missing)} of {len(packages)} packages to {folder}")
+                    _download(missing, folder)
+        wheels = _wheels(folder, packages)
+        for package, wheel in wheels.items():
             found = file_digest(wheel)
             if found != package.sha256:
                 raise WorkError(
                     f"{wheel}: its SHA-256 is {found}, in {lock.name} it is {package.sha256}; "
                     "remove the file, and the same command downloads it again"
                 )
-    return wheels
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise WorkError(
+            f"{error.filename or folder}: {reason}; packages of images are kept in {folder} "
+            "(XDG_CACHE_HOME moves it)"
+        ) from error
+    return list(wheels.values())
+
+
+def _wheels(folder: Path, packages: Sequence[LockedPackage]) -> dict[LockedPackage, Path]:
+    """The wheels that are there, in the order of the packages."""
+    found = {}
+    for package in packages:
+        for wheel in (folder / package.sha256).glob("*.whl"):
+            found[package] = wheel
+    return found
 
 
 def _download(packages: Sequence[LockedPackage], folder: Path) -> None:
@@ -62,7 +73,7 @@ def _download(packages: Sequence[LockedPackage], folder: Path) -> None:
             f"{sys.executable} has no pip to download packages with; install it "
             "(python -m ensurepip), or run on this machine: xstilts bench --no-docker"
         )
-    with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as place:
+    with tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=folder) as place:
         torch = [package for package in packages if package.version.endswith("+cpu")]
         rest = [package for package in packages if package not in torch]
         error = _pip(rest, Path(place)) if rest else None
@@ -70,8 +81,13 @@ def _download(packages: Sequence[LockedPackage], folder: Path) -> None:
             error = _pip(torch, Path(place))
             if error is not None and not os.environ.get("PIP_NO_INDEX"):
                 error = _pip(torch, Path(place), f"--index-url={_TORCH_CPU_INDEX}")
-        for wheel in Path(place).glob("*.whl"):  # also after an error: they are whole
-            wheel.rename(folder / wheel.name)
+        expected = {package.sha256 for package in packages}
+        # Also after an error, so that they need not come again; the last one may be half a file.
+        for wheel in Path(place).glob("*.whl"):
+            found = file_digest(wheel)
+            if found in expected:
+                (folder / found).mkdir(exist_ok=True)
+                wheel.rename(folder / found / wheel.name)
     if error is not None:
         raise WorkError(f"packages cannot be downloaded: pip says: {error}")
 
@@ -88,6 +104,8 @@ def _pip(packages: Sequence[LockedPackage], place: Path, *options: str) -> str |
             "--no-deps", "--require-hashes", f"--requirement={pins}", f"--dest={place}",
             *PIP_TARGET, *options,
         ],
+        # /tmp may be too small for a gigabyte, and what a killed pip leaves there stays.
+        env={**os.environ, "TMPDIR": str(place)},
         capture_output=True,
         text=True,
         check=False,
@@ -96,28 +114,27 @@ def _pip(packages: Sequence[LockedPackage], place: Path, *options: str) -> str |
 
 
 def _reason(said: str) -> str:
-    """pip's last error and what it says to it, of a hash that differs both hashes, in one line."""
-    errors = [part for part in said.split("ERROR: ")[1:] if part.strip()] or [said]
-    return " ".join(errors[-1].split())
-
-
-def _wheels(folder: Path) -> dict[tuple[NormalizedName, Version], Path]:
-    found = {}
-    for path in sorted(folder.glob("*.whl")):
-        try:
-            name, version, _, _ = parse_wheel_filename(path.name)
-        except InvalidWheelFilename:
-            continue  # somebody else's file
-        found[name, version] = path
-    return found
-
-
-def _key(package: LockedPackage) -> tuple[NormalizedName, Version]:
-    return canonicalize_name(package.name), Version(package.version)
+    """pip's last error in one line: of a hash that differs both hashes, of a traceback its end."""
+    error = said.rpartition("ERROR: ")[2].strip()
+    if "Traceback (most recent call last):" in error:
+        error = error.splitlines()[-1]
+    line = " ".join(error.split())
+    if "No space left on device" in said:
+        return f"{line}; the disk is full, free some"
+    if "connection broken by" in said:
+        return f"{line}; no index answers, check the network and pip config list"
+    return line
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """One process downloads at a time; what a killed one left in the folder is removed."""
     with (folder / ".lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"waiting for another process that downloads to {folder}")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        for left in folder.glob(f"{_PARTIAL}*"):
+            shutil.rmtree(left)
         yield

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
+import resource
+import shutil
+import socket
 import subprocess
 import sys
+import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -67,7 +74,9 @@ def test_the_wheels_of_the_lock_and_no_others_in_its_order(lock: Path, tmp_path:
         "second-2.0-py3-none-any.whl",
         "first_one-1.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl",
     ]
-    assert sorted(house.glob("*")) == sorted([*wheels, house / ".lock"])
+    assert sorted(path for path in house.rglob("*") if path.is_file()) == sorted(
+        [*wheels, house / ".lock"]
+    )
     assert said == [f"downloading 2 of 2 packages to {house}"]
 
 
@@ -112,7 +121,7 @@ def test_a_wheel_that_the_index_changed_is_refused(lock: Path, index: Path, tmp_
     assert "\n" not in message
     for word in ("second==2.0", expected, sha256(wheel)):
         assert word in message
-    assert not list(house.glob("second*"))
+    assert not list(house.rglob("second*"))
     assert not list(house.glob(".download-*"))
 
 
@@ -122,6 +131,128 @@ def test_a_package_that_the_index_does_not_have(lock: Path, index: Path, tmp_pat
         WorkError, match=r"pip says: No matching distribution found for second==2\.0"
     ):
         fill_wheelhouse(lock, tmp_path / "house", print)
+
+
+def test_another_build_of_the_same_version_is_a_file_of_its_own(
+    lock: Path, index: Path, tmp_path: Path
+) -> None:
+    """As when the images move to another Python: what older checkouts need stays."""
+    house = tmp_path / "house"
+    before = fill_wheelhouse(lock, house, print)
+    other = make_wheel(index, "second", "2.0", "cp311-cp311-manylinux_2_28_x86_64")
+    newer = tmp_path / "newer.lock"
+    newer.write_text(f"second==2.0 --hash=sha256:{sha256(other)}\n")
+    assert [path.name for path in fill_wheelhouse(newer, house, print)] == [other.name]
+    assert fill_wheelhouse(lock, house, print) == before
+
+
+def test_half_a_wheel_is_not_kept(lock: Path, index: Path, tmp_path: Path) -> None:
+    """pip leaves one behind where it cannot write on: here at a limit on a file's size."""
+    path = index / "second-2.0-py3-none-any.whl"
+    before = sha256(path)
+    with zipfile.ZipFile(path, "a") as wheel:
+        wheel.writestr("data.bin", bytes(1 << 20))
+    lock.write_text(lock.read_text().replace(before, sha256(path)))
+    house = tmp_path / "house"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 19, limits[1]))
+    try:
+        with pytest.raises(WorkError) as stopped:
+            fill_wheelhouse(lock, house, print)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "pip says: OSError: [Errno 27] File too large" in str(stopped.value)
+    assert "\n" not in str(stopped.value)
+    assert not list(house.rglob("second*"))
+    assert sha256(fill_wheelhouse(lock, house, print)[0]) == sha256(path)
+
+
+def test_what_did_come_need_not_come_again(lock: Path, index: Path, tmp_path: Path) -> None:
+    (index / "first_one-1.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl").rename(tmp_path / "away")
+    house = tmp_path / "house"
+    with pytest.raises(WorkError, match="No matching distribution"):
+        fill_wheelhouse(lock, house, print)
+    assert [path.name for path in house.rglob("*.whl")] == ["second-2.0-py3-none-any.whl"]
+
+
+def test_a_full_disk_is_named_as_such() -> None:
+    """What pip 26.2 said on a full disk."""
+    said = """ERROR: Exception:
+Traceback (most recent call last):
+  File "shutil.py", line 144, in _fastcopy_sendfile
+    sent = os.sendfile(outfd, infd, offset, blocksize)
+OSError: [Errno 28] No space left on device: 'a.whl' -> 'b.whl'
+"""
+    assert wheelhouse._reason(said) == (
+        "OSError: [Errno 28] No space left on device: 'a.whl' -> 'b.whl'; "
+        "the disk is full, free some"
+    )
+
+
+def test_an_index_that_does_not_answer_is_told_from_one_without_the_package(
+    lock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as closed:  # bound, but nobody listens
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.delenv("PIP_NO_INDEX")
+        monkeypatch.setenv("PIP_FIND_LINKS", "")
+        monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+        monkeypatch.setenv("PIP_RETRIES", "1")
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{closed.getsockname()[1]}/simple")
+        with pytest.raises(WorkError, match=r"second==2\.0; no index answers, check the network"):
+            fill_wheelhouse(lock, tmp_path / "house", print)
+
+
+def test_pytorch_own_index_is_asked_for_its_cpu_build_when_pips_has_none(
+    lock: Path, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = index / "first_one-1.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl"
+    page = tmp_path / "own" / "first-one"
+    page.mkdir(parents=True)
+    wheel.rename(page / wheel.name)
+    (page / "index.html").write_text(f'<a href="{wheel.name.replace("+", "%2B")}">{wheel.name}</a>')
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", (tmp_path / "empty").as_uri())
+    monkeypatch.setattr(wheelhouse, "_TORCH_CPU_INDEX", (tmp_path / "own").as_uri())
+    wheels = fill_wheelhouse(lock, tmp_path / "house", print)
+    assert [path.name for path in wheels] == ["second-2.0-py3-none-any.whl", wheel.name]
+
+
+def test_a_folder_that_cannot_be_used(lock: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WorkError, match=r"file/house: not a directory; packages of images are"):
+        fill_wheelhouse(lock, tmp_path / "file" / "house", print)
+
+
+def test_a_full_wheelhouse_is_only_read(lock: Path, tmp_path: Path) -> None:
+    house = tmp_path / "house"
+    wheels = fill_wheelhouse(lock, house, print)
+    (house / ".lock").unlink()
+    assert fill_wheelhouse(lock, house, print) == wheels
+    assert not (house / ".lock").exists()
+
+
+def test_one_process_downloads_and_others_wait_and_say_so(lock: Path, tmp_path: Path) -> None:
+    """What the first has brought is not downloaded again; what a killed one left is removed."""
+    house, said, waits = tmp_path / "house", list[str](), threading.Event()
+
+    def say(text: str) -> None:
+        said.append(text)
+        waits.set()
+
+    ready = fill_wheelhouse(lock, tmp_path / "ready", print)
+    (house / ".download-left").mkdir(parents=True)
+    with ThreadPoolExecutor() as pool:
+        with (house / ".lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            second = pool.submit(fill_wheelhouse, lock, house, say)
+            assert waits.wait(timeout=60)
+            for wheel in ready:
+                shutil.copytree(wheel.parent, house / wheel.parent.name)
+        assert [path.name for path in second.result()] == [path.name for path in ready]
+    assert said == [f"waiting for another process that downloads to {house}"]
+    assert not (house / ".download-left").exists()
 
 
 def test_without_pip_the_remedy_is_named(
