@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
@@ -70,7 +69,9 @@ def _python() -> Check:
 
 
 def _packages() -> Check:
-    locked = read_lock(resource_dir("requirements") / "runtime.lock")
+    from harness.containers.lock import pinned_versions  # noqa: PLC0415  (needs a package itself)
+
+    locked = pinned_versions(resource_dir("requirements") / "runtime.lock")
     missing, other = [], []
     for name, version in locked.items():
         found = _version(name)
@@ -89,7 +90,9 @@ def _packages() -> Check:
 def _torch() -> Check:
     import torch  # noqa: PLC0415  (seconds)
 
-    locked = read_lock(resource_dir("requirements") / "torch.txt")["torch"]
+    from harness.containers.lock import pinned_versions  # noqa: PLC0415  (needs a package itself)
+
+    locked = pinned_versions(resource_dir("requirements") / "torch.txt")["torch"]
     found = f"{torch.__version__}, {torch.get_num_threads()} threads"
     if torch.__version__.split("+")[0] == locked:
         return Check("torch", "ok", found)
@@ -188,19 +191,6 @@ def _docker() -> Check:
         found = f"{error.problem}; make bench runs on this machine"
         return Check("docker", "ok", found)
     return Check("docker", "ok", f"engine {version} answers; make bench runs in a container")
-
-
-def read_lock(path: Path) -> dict[str, str]:
-    """Package to version of the `name==version` lines of a requirements file."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return dict(_pins(lines))
-
-
-def _pins(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
-    for line in lines:
-        pin = re.match(r"([A-Za-z0-9][\w.-]*)==([^\s;\\]+)(?:\s*;\s*(.+?))?\s*\\?$", line)
-        if pin and not pin[3]:  # a pin with a condition may rightly be absent
-            yield pin[1], pin[2]
 
 
 def _version(name: str) -> str | None:

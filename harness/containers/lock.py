@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from harness.canonical import file_digest
 from harness.errors import InputError, reading
 
 _PIN = re.compile(r"([A-Za-z0-9][\w.-]*)==(\S+) --hash=sha256:([0-9a-f]{64})")
+_VERSION = re.compile(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]++)(?! *;)", re.MULTILINE)
 _MADE_BY = "run make lock"
 
 
@@ -63,7 +63,9 @@ def check_lock(lock: Path, root: Path) -> None:
             raise _outdated(
                 lock, f"has {found.name} {found.version}; pyproject.toml asks for {text}"
             )
-    for name, version in _versions(root / "requirements").items():
+    requirements = root / "requirements"
+    versions = pinned_versions(requirements / "runtime.lock")
+    for name, version in (versions | pinned_versions(requirements / "torch.txt")).items():
         found = packages.get(name)
         # The build of PyTorch is part of its version: 2.13.0+cpu.
         if found is None or found.version.partition("+")[0] != version:
@@ -71,20 +73,20 @@ def check_lock(lock: Path, root: Path) -> None:
             raise _outdated(lock, f"{has}; requirements/ has {version}")
 
 
+def pinned_versions(path: Path) -> dict[str, str]:
+    """Name to version of the `name==version` lines of a requirements file of any kind.
+
+    A pin with a condition is left out: it may rightly be absent.
+    """
+    with reading(path):
+        text = path.read_text(encoding="utf-8")
+    return {canonicalize_name(name): version for name, version in _VERSION.findall(text)}
+
+
 def lock_digest(lock: Path) -> str:
     """`sha256:` of the lock's bytes."""
     with reading(lock):
         return f"sha256:{file_digest(lock)}"
-
-
-def _versions(requirements: Path) -> Mapping[str, str]:
-    found: dict[str, str] = {}
-    for path in (requirements / "runtime.lock", requirements / "torch.txt"):
-        with reading(path):
-            text = path.read_text(encoding="utf-8")
-        for name, version in re.findall(r"^([A-Za-z0-9][\w.-]*)==(\S+)", text, re.MULTILINE):
-            found[canonicalize_name(name)] = version
-    return found
 
 
 def _outdated(lock: Path, problem: str) -> InputError:

@@ -16,8 +16,9 @@ import pytest
 from harness import __version__
 from harness.cli import cli, main
 from harness.cli import doctor as doctor_module
-from harness.cli.doctor import read_lock, run_checks
+from harness.cli.doctor import run_checks
 from harness.cli.group import COMMANDS
+from harness.containers.lock import pinned_versions
 from harness.errors import InputError, WorkError
 from harness.resources import resource_dir
 
@@ -216,7 +217,7 @@ def test_doctor_finds_a_changed_file_of_nano(
 
 
 def test_the_lock_holds_what_the_project_asks_for() -> None:
-    locked = read_lock(resource_dir("requirements") / "runtime.lock")
+    locked = pinned_versions(resource_dir("requirements") / "runtime.lock")
     assert locked["adapters"] == "1.3.0"
     assert {"transformers", "numpy", "click", "sympy", "jinja2", "setuptools"} <= set(locked)
     assert not [name for name in locked if name.startswith(("torch", "nvidia", "triton"))]

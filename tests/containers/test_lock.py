@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.containers.lock import LockedPackage, check_lock, lock_digest, read_lock
+from harness.containers.lock import (
+    LockedPackage,
+    check_lock,
+    lock_digest,
+    pinned_versions,
+    read_lock,
+)
 from harness.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,6 +84,17 @@ def test_reading(tmp_path: Path) -> None:
     lock.write_text(f"# a comment\n\nSome_Name.x==1.0+cpu --hash=sha256:{SHA}\n")
     assert read_lock(lock) == {"some-name-x": LockedPackage("some-name-x", "1.0+cpu", SHA)}
     assert lock_digest(lock) == "sha256:" + hashlib.sha256(lock.read_bytes()).hexdigest()
+
+
+def test_versions_of_a_file_of_requirements(tmp_path: Path) -> None:
+    """Of pip-compile's kind and of plain ones; pins with a condition are left out."""
+    path = tmp_path / "x.txt"
+    path.write_text(
+        f"# a==0\nA_b==1.0 \\\n    --hash=sha256:{SHA}\n    # via c\n"
+        f"d==22 ; sys_platform == 'win32' \\\n    --hash=sha256:{SHA}\ne==3;python_version<'3'\n"
+        f"torch==2.13.0\nf==4+cpu --hash=sha256:{SHA}\n"
+    )
+    assert pinned_versions(path) == {"a-b": "1.0", "torch": "2.13.0", "f": "4+cpu"}
 
 
 @pytest.mark.parametrize(
