@@ -172,7 +172,7 @@ def _fails(said: str, told: list[str] | None = None) -> str:
         make_debian_base(_NO_ENGINE, ([] if told is None else told).append)
     line = str(caught.value)
     assert said in line
-    assert line.endswith(", or run on this machine: --no-docker")
+    assert line.endswith(", or run on this machine: xstilts bench --no-docker")
     assert "\n" not in line
     folder = Path(tempfile.gettempdir())
     assert not folder.exists() or list(folder.iterdir()) == []
