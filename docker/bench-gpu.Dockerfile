@@ -38,7 +38,6 @@ ENV PATH=/xstilts/env/bin:$PATH \
     HOME=/tmp \
     USER=xstilts \
     PYTHONDONTWRITEBYTECODE=1 \
-    NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 WORKDIR /tmp
 USER 10001:10001

@@ -75,19 +75,23 @@ def bench_in_docker(
     from harness.containers.images import checkout  # noqa: PLC0415
     from harness.containers.inputs import image_inputs  # noqa: PLC0415
     from harness.containers.run import run_job  # noqa: PLC0415
+    from harness.results import gpu_names  # noqa: PLC0415
 
     if options["image"] is not None and options["base"] != "auto":
         raise InputError("--base is for an image that is built; --image names one that is there")
     catalog = load_catalog(options["catalog_folders"], hub=options["hub"])
     job = bench_job(context, catalog, suite, options, _NAMES)
     engine = connect()
-    gpu = options["device"] != "cpu" and passes_gpus(engine)
+    say = _quiet if quiet else notice
+    here = None if options["device"] == "cpu" else gpu_names()
+    gpu = here is not None and passes_gpus(engine)
+    if here is not None and not gpu and options["device"] == "auto":
+        notice(f"{here}: the engine does not pass it on (NVIDIA Container Toolkit); using the CPU")
     if options["device"].startswith("cuda") and not gpu:
         raise InputError(
             f"--device {options['device']}: the engine passes no GPU on; install the NVIDIA "
             "Container Toolkit, or run on this machine: --no-docker"
         )
-    say = _quiet if quiet else notice
     if options["image"] is not None:
         image = named_image(engine, options["image"])
     else:

@@ -20,7 +20,7 @@ from harness.containers.build import (
     built_image,
     describe,
     ensure_image,
-    make_cache,
+    in_cache,
     packages,
 )
 from harness.containers.engine import connect, passes_gpus
@@ -82,9 +82,9 @@ def _write_context(
     engine: docker.DockerClient, inputs: Inputs, base: str, out: Path
 ) -> dict[str, str]:
     cache = cache_folder()
-    make_cache(cache)
     chosen = resolve_base(engine, inputs.spec.base, base, notice)
-    wheels = fill_wheelhouse(inputs.spec.lock, cache / "wheels", notice)
+    with in_cache(cache):
+        wheels = fill_wheelhouse(inputs.spec.lock, cache / "wheels", notice)
     partial = out.with_name(f".{out.name}.{secrets.token_hex(4)}.partial")
     try:
         with partial.open("wb") as file:
@@ -118,7 +118,8 @@ def _checks(variant: str) -> Iterator[Check]:
         gpu = "passed on to containers" if passes_gpus(engine) else "none passed on"
         yield Check("gpu", "ok", gpu)
         inputs = image_inputs(checkout(), variant)
-        yield Check("lock", "ok", f"{inputs.spec.lock.name} fits pyproject.toml ({inputs.lock})")
+        lock = f"{inputs.spec.lock.name} fits pyproject.toml ({inputs.lock_digest})"
+        yield Check("lock", "ok", lock)
         if inputs.spec.built is None:
             yield Check("variant", "warn", f"{variant} has been built nowhere yet")
         image = built_image(engine, inputs, "auto")

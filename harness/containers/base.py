@@ -11,16 +11,15 @@ from docker.errors import APIError, DockerException
 
 from harness.containers.debian import debian_base
 from harness.containers.engine import engine_errors, find_image
-from harness.containers.images import DIGEST, Base, PinnedBase
+from harness.containers.images import DIGEST, NAME, Base, PinnedBase
 from harness.errors import InputError, WorkError
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._/:-]*")
 # What the engine (its HTTP client) says where no answer came from the registry.
 _UNREACHED = re.compile(r"dial tcp|no such host|time-?out|unreachable|x509|tls:", re.IGNORECASE)
 
 
-class _OtherBytes(WorkError):
-    """What came is not what the digest names: nothing to pass over in silence."""
+class _NotHad(WorkError):
+    """The registry cannot be reached, or does not know the image: another base can do."""
 
 
 def resolve_base(
@@ -29,7 +28,7 @@ def resolve_base(
     """The base that `choice` names: auto, pinned, debian, or NAME@sha256:DIGEST.
 
     auto: the pinned one if it is here or can be pulled, else Debian's. InputError: no such choice;
-    WorkError: it cannot be had, or (auto too) the registry sent something else.
+    WorkError: it cannot be had; auto too: the registry sent something else, the engine failed.
     """
     if choice == "debian":
         return debian_base(engine, say)
@@ -41,9 +40,7 @@ def resolve_base(
     if choice == "auto":
         try:
             return _pulled(engine, "pinned", pinned, say)
-        except _OtherBytes:
-            raise
-        except WorkError as error:
+        except _NotHad as error:
             say(f"{error}; a base from Debian's packages is used instead")
             return debian_base(engine, say)
     return _pulled(engine, "given", _given(choice), say)
@@ -57,7 +54,7 @@ def check_choice(choice: str) -> None:
 
 def _given(choice: str) -> PinnedBase:
     name, _, digest = choice.rpartition("@")
-    if not _NAME.fullmatch(name) or not DIGEST.fullmatch(digest):
+    if not NAME.fullmatch(name) or not DIGEST.fullmatch(digest):
         raise InputError(
             f"--base {choice}: not auto, pinned, debian, nor an image by digest "
             "(NAME@sha256: and 64 hex digits); docker image ls --digests shows those that are here"
@@ -77,7 +74,7 @@ def _pulled(
             say(f"pulling {base.name} ({base.digest})")
             _pull(engine, base.reference)
             if not _is_here(engine, base):
-                raise _OtherBytes(f"base {base.reference}: the engine pulled another digest")
+                raise WorkError(f"base {base.reference}: the engine pulled another digest")
     return Base(kind, base.name, base.reference, base.digest)
 
 
@@ -97,15 +94,12 @@ def _pull(engine: docker.DockerClient, reference: str) -> None:
     except DockerException as error:
         text = str(error.explanation or error) if isinstance(error, APIError) else str(error)
         if "verification failed" in text:
-            raise _OtherBytes(
-                f"base {reference}: the registry sent other bytes than the digest names ({text})"
-            ) from error
-        raise DockerException(_why(text)) from error
-
-
-def _why(text: str) -> str:
-    if "manifest unknown" in text or "repository does not exist" in text:
-        return f"the registry does not know it ({text})"
-    if _UNREACHED.search(text):
-        return f"the registry cannot be reached ({text})"
-    return text
+            reason = f"the registry sent other bytes than the digest names ({text})"
+            raise WorkError(f"base {reference}: {reason}") from error
+        if "manifest unknown" in text or "repository does not exist" in text:
+            raise _NotHad(f"base {reference}: the registry does not know it ({text})") from error
+        if re.search("toomanyrequests|denied|unauthorized", text, re.IGNORECASE):
+            raise _NotHad(f"base {reference}: the registry refuses it ({text})") from error
+        if _UNREACHED.search(text):
+            raise _NotHad(f"base {reference}: the registry cannot be reached ({text})") from error
+        raise

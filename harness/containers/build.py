@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,20 +68,22 @@ def ensure_image(
     found = built_image(engine, inputs, base)
     if found is not None:
         return found
-    make_cache(cache)
     chosen = resolve_base(engine, inputs.spec.base, base, say)
-    wheels = fill_wheelhouse(inputs.spec.lock, cache / "wheels", say)
-    return _build(engine, inputs, chosen, wheels, cache, say)
+    with in_cache(cache):
+        wheels = fill_wheelhouse(inputs.spec.lock, cache / "wheels", say)
+        return _build(engine, inputs, chosen, wheels, cache, say)
 
 
-def make_cache(folder: Path) -> None:
-    """The folder of wheels and logs; WorkError where it cannot be made."""
+@contextmanager
+def in_cache(folder: Path) -> Iterator[None]:
+    """Work in the folder of wheels and logs, made if need be; an OSError there is a WorkError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
         raise WorkError(
-            f"{folder}: {(error.strerror or str(error)).lower()}; packages are kept there between "
-            "builds, and XDG_CACHE_HOME names another place"
+            f"{error.filename or folder}: {(error.strerror or str(error)).lower()}; packages are "
+            "kept there between builds, and XDG_CACHE_HOME names another place"
         ) from error
 
 

@@ -84,8 +84,9 @@ def _check_tools() -> None:
         raise WorkError(
             f"{_MAKING} needs root, once: sudo {xstilts} image build --base debian, {_OR}"
         )
-    if shutil.which("debootstrap", path=_path()) is None:
-        raise WorkError(f"{_MAKING} needs debootstrap: apt-get install debootstrap, {_OR}")
+    for program, package in (("debootstrap", "debootstrap"), ("unshare", "util-linux")):
+        if shutil.which(program, path=_path()) is None:
+            raise WorkError(f"{_MAKING} needs {program}: apt-get install {package}, {_OR}")
     if not _KEYRING.is_file():
         raise WorkError(
             f"{_KEYRING}: missing, and Debian's packages cannot be checked without it; "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,6 +19,7 @@ from harness.errors import WorkError
 _GONE = (ConnectionRefusedError, FileNotFoundError, ConnectionResetError, ProtocolError)
 _SOCKET = "unix:///var/run/docker.sock"
 _ARCHITECTURE = "amd64"  # of the locks' wheels, in the engine's words
+_HELLO_TIMEOUT = 15  # seconds; one that is busy answers, one that hangs never does
 _TIMEOUT = 600  # seconds; removing or exporting a large image keeps the engine busy for long
 
 
@@ -46,8 +46,9 @@ def connect() -> docker.DockerClient:
             "name a socket such as unix:///var/run/docker.sock with DOCKER_HOST",
         )
     try:
-        client = docker.DockerClient(base_url=host, timeout=_TIMEOUT)
+        client = docker.DockerClient(base_url=host, timeout=_HELLO_TIMEOUT)
         architecture = client.version()["Arch"]
+        client.api.timeout = _TIMEOUT
     except (DockerException, requests.RequestException, OSError) as error:
         raise _unreachable(error, f"{host} ({named_by})") from error
     if architecture != _ARCHITECTURE:
@@ -69,8 +70,9 @@ def _address() -> tuple[str, str]:
 
 
 def passes_gpus(client: docker.DockerClient) -> bool:
-    """Whether containers can get this machine's NVIDIA GPUs."""
-    return "nvidia" in client.info().get("Runtimes", {}) and shutil.which("nvidia-smi") is not None
+    """Whether containers can get NVIDIA GPUs: the NVIDIA Container Toolkit is set up."""
+    with engine_errors("docker info"):
+        return "nvidia" in client.info().get("Runtimes", {})
 
 
 def find_image(client: docker.DockerClient, name: str) -> Image | None:

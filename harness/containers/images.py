@@ -11,7 +11,7 @@ from typing import Any, Literal
 from harness.errors import InputError, reading
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_NAME = re.compile(r"[a-z0-9][a-z0-9._/:-]*")
+NAME = re.compile(r"[a-z0-9][a-z0-9._/:-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def repository(name: str) -> str:
 
 def _spec(folder: Path, variant: str, entry: dict[str, Any]) -> ImageSpec:
     base = PinnedBase(**entry["base"])
-    if not _NAME.fullmatch(base.name):
+    if not NAME.fullmatch(base.name):
         raise ValueError(f"{variant}: base name '{base.name}'")
     if not DIGEST.fullmatch(base.digest):
         raise ValueError(f"{variant}: base digest '{base.digest}', not sha256: and 64 hex digits")

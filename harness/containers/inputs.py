@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import subprocess
 import tarfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 import harness
-from harness.canonical import digest, file_digest
+from harness.canonical import digest
 from harness.containers.images import Base, ImageSpec, image_specs
-from harness.containers.lock import check_lock, lock_digest
-from harness.errors import InputError
+from harness.containers.lock import check_lock
+from harness.errors import InputError, reading
 from harness.results import git_state
 
 REPOSITORY = "xstilts-bench"
@@ -31,25 +32,32 @@ _SOURCES = ("adapters_cfg", "harness", "pyproject.toml", "requirements", "schema
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """All that an image is made of but its base and the wheels, which the lock names."""
+    """All that an image is made of but its base and the wheels, which the lock names.
+
+    Read once: what is built is what the key names, also if files change meanwhile.
+    """
 
     root: Path
     spec: ImageSpec
-    sources: Mapping[str, Path]  # name in the image's app folder -> file
+    dockerfile: bytes
+    lock: bytes
+    sources: Mapping[str, bytes]  # name in the image's app folder -> content
     git: Mapping[str, Any] | None
-    lock: str  # its digest
+    key: str = field(init=False)  # SHA-256 of it all: with the same one, one image does
+
+    def __post_init__(self) -> None:
+        told = {
+            "dockerfile": _sha256(self.dockerfile),
+            "lock": self.lock_digest,
+            "git": self.git,
+            "sources": {name: _sha256(content) for name, content in self.sources.items()},
+        }
+        object.__setattr__(self, "key", digest(told))
 
     @property
-    def key(self) -> str:
-        """SHA-256 of it all: two checkouts with the same one need one image."""
-        return digest(
-            {
-                "dockerfile": file_digest(self.spec.dockerfile),
-                "lock": self.lock,
-                "git": self.git,
-                "sources": {name: file_digest(path) for name, path in self.sources.items()},
-            }
-        )
+    def lock_digest(self) -> str:
+        """`sha256:` of the lock's bytes."""
+        return f"sha256:{_sha256(self.lock)}"
 
 
 def image_inputs(root: Path, variant: str) -> Inputs:
@@ -61,7 +69,9 @@ def image_inputs(root: Path, variant: str) -> Inputs:
     check_lock(spec.lock, root)
     # Other files of the checkout, such as results beside it, do not make the image another one.
     git = git_state(root, [*_SOURCES, "docker"])
-    return Inputs(root, spec, _source_files(root), git, lock_digest(spec.lock))
+    with reading(root):
+        dockerfile, lock = spec.dockerfile.read_bytes(), spec.lock.read_bytes()
+        return Inputs(root, spec, dockerfile, lock, _source_files(root), git)
 
 
 def write_context(inputs: Inputs, base: Base, wheels: Iterable[Path], out: IO[bytes]) -> None:
@@ -69,17 +79,18 @@ def write_context(inputs: Inputs, base: Base, wheels: Iterable[Path], out: IO[by
     told = {
         "variant": inputs.spec.variant,
         "base": {"kind": base.kind, "name": base.name, "digest": base.digest},
-        "lock": inputs.lock,
+        "lock": inputs.lock_digest,
         "git": inputs.git,
     }
     with tarfile.open(fileobj=out, mode="w") as tar:
-        _add(tar, "Dockerfile", inputs.spec.dockerfile.read_bytes())
-        _add(tar, "image.json", (json.dumps(told, indent=2) + "\n").encode())
-        _add(tar, "requirements.lock", inputs.spec.lock.read_bytes())
-        for name, path in inputs.sources.items():
-            _add(tar, f"app/{name}", path.read_bytes())
+        _add(tar, "Dockerfile", io.BytesIO(inputs.dockerfile))
+        _add(tar, "image.json", io.BytesIO((json.dumps(told, indent=2) + "\n").encode()))
+        _add(tar, "requirements.lock", io.BytesIO(inputs.lock))
+        for name, content in inputs.sources.items():
+            _add(tar, f"app/{name}", io.BytesIO(content))
         for wheel in wheels:
-            _add(tar, f"wheels/{wheel.name}", wheel.read_bytes())
+            with wheel.open("rb") as handle:  # gigabytes, with CUDA
+                _add(tar, f"wheels/{wheel.name}", handle)
 
 
 def image_labels(inputs: Inputs, base: Base) -> dict[str, str]:
@@ -100,20 +111,25 @@ def image_labels(inputs: Inputs, base: Base) -> dict[str, str]:
     return labels
 
 
-def _source_files(root: Path) -> dict[str, Path]:
+def _source_files(root: Path) -> dict[str, bytes]:
     files = [
         path
         for name in _SOURCES
         for path in ([root / name] if (root / name).is_file() else (root / name).rglob("*"))
         if path.is_file() and "__pycache__" not in path.parts
     ]
-    return {path.relative_to(root).as_posix(): path for path in sorted(files)}
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(files)}
 
 
-def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+def _add(tar: tarfile.TarFile, name: str, content: IO[bytes]) -> None:
     entry = tarfile.TarInfo(name)  # of root, readable for all, from 1970: as on any machine
-    entry.size = len(content)
-    tar.addfile(entry, io.BytesIO(content))
+    entry.size = content.seek(0, io.SEEK_END)
+    content.seek(0)
+    tar.addfile(entry, content)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _commit_time(root: Path) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -74,9 +75,27 @@ def uninterrupted(work: Callable[[], T]) -> T:
 
     An engine goes on making a container when its client has hung up, and nobody would remove it.
     """
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(int).result()  # a thread that is only starting would not be waited for
-        return pool.submit(work).result()
+    outcome: Future[T] = Future()
+
+    def do() -> None:
+        try:
+            outcome.set_result(work())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    stop: BaseException | None = None
+    thread = threading.Thread(target=do)
+    while True:
+        try:
+            if thread.ident is None:
+                thread.start()
+            thread.join()
+            break
+        except (KeyboardInterrupt, SystemExit) as error:
+            stop = error
+    if stop is not None:
+        raise stop
+    return outcome.result()
 
 
 def _remove(

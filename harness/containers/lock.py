@@ -10,7 +10,6 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from harness.canonical import file_digest
 from harness.errors import InputError, reading
 
 _PIN = re.compile(r"([A-Za-z0-9][\w.-]*)==(\S+) --hash=sha256:([0-9a-f]{64})")
@@ -81,12 +80,6 @@ def pinned_versions(path: Path) -> dict[str, str]:
     with reading(path):
         text = path.read_text(encoding="utf-8")
     return {canonicalize_name(name): version for name, version in _VERSION.findall(text)}
-
-
-def lock_digest(lock: Path) -> str:
-    """`sha256:` of the lock's bytes."""
-    with reading(lock):
-        return f"sha256:{file_digest(lock)}"
 
 
 def _outdated(lock: Path, problem: str) -> InputError:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 import docker
-from docker.errors import ImageNotFound
 from docker.types import LogConfig, Ulimit
 
-from harness.errors import InputError
+from harness.containers.engine import find_image
+from harness.errors import InputError, WorkError
 
-NOBODY = 65534  # owns nothing on this machine, whoever the caller is
+NOBODY = 65534  # nobody's id by convention, whoever the caller is
+# What `docker info` says it can limit, and what that is.
+_CONTROLS = {
+    "MemoryLimit": "memory",
+    "SwapLimit": "swap",
+    "PidsLimit": "processes",
+    "CpuCfsQuota": "CPUs",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +37,23 @@ class Limits:
     scratch_files: int = 16384  # of /tmp, and of /dev/shm
     log_bytes: int = 4 << 20  # of standard output, and of standard error
 
+    def __post_init__(self) -> None:
+        for limit in fields(self):
+            # To the engine and to tmpfs 0 means no limit at all.
+            if not getattr(self, limit.name) > 0:
+                raise InputError(f"limit {limit.name}: {getattr(self, limit.name)}; more than 0")
+
 
 def sandbox_options(engine: docker.DockerClient, image: str, limits: Limits) -> dict[str, Any]:
     """Options for `engine.containers.create`; InputError: the image is missing or unfit.
 
     The engine's own seccomp and AppArmor profiles stay in force.
     """
-    try:
-        found = engine.images.get(image)
-    except ImageNotFound as error:
-        raise InputError(
-            f"{image}: the engine has no such image; build it: xstilts image build"
-        ) from error
+    found = find_image(engine, image)
+    if found is None:
+        raise InputError(f"{image}: the engine has no such image; build it: xstilts image build")
+    info = engine.info()
+    _check_engine(info)
     if volumes := found.attrs["Config"].get("Volumes"):
         raise InputError(
             f"{image}: declares volumes, which have no limit ({', '.join(volumes)}); "
@@ -65,7 +78,7 @@ def sandbox_options(engine: docker.DockerClient, image: str, limits: Limits) -> 
         "mem_limit": limits.memory_bytes,
         "memswap_limit": limits.memory_bytes,
         "oom_score_adj": 1000,  # the first to go where the whole machine is short of memory
-        "nano_cpus": int(min(limits.cpus, engine.info()["NCPU"]) * 1e9),
+        "nano_cpus": int(min(limits.cpus, info["NCPU"]) * 1e9),
         "pids_limit": limits.processes,
         "ulimits": [
             Ulimit(name="nofile", soft=limits.open_files, hard=limits.open_files),
@@ -73,6 +86,22 @@ def sandbox_options(engine: docker.DockerClient, image: str, limits: Limits) -> 
         ],
         "log_config": LogConfig(type="none"),  # else a flood fills this machine's disk
     }
+
+
+def _check_engine(info: Mapping[str, Any]) -> None:
+    """WorkError where the engine would run the program with less than the profile says.
+
+    An engine leaves out a limit that it cannot set, and says so in a warning alone.
+    """
+    lacking = [name for key, name in _CONTROLS.items() if not info.get(key)]
+    if lacking:
+        raise WorkError(
+            f"sandbox: this engine cannot limit {', '.join(lacking)}; give it these cgroup "
+            "controllers (docker info names what it lacks)"
+        )
+    security = info.get("SecurityOptions") or []
+    if not any("name=seccomp" in one and "unconfined" not in one for one in security):
+        raise WorkError("sandbox: this engine uses no seccomp profile; start it with its own")
 
 
 def output_volume(limits: Limits) -> dict[str, str]:

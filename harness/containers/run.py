@@ -68,6 +68,15 @@ def run_job(engine: docker.DockerClient, image: str, job: Job, say: Callable[[st
 
 
 def _create(engine: docker.DockerClient, image: str, job: Job, labels: dict[str, str]) -> Container:
+    info = engine.info()
+    security = info.get("SecurityOptions") or []
+    user = _user(security)
+    # An engine without root knows no groups of the machine, its root is the caller.
+    groups = [] if user == "0:0" else [str(group) for group in os.getgroups()]
+    # Relabelling the user's folders for SELinux would outlive the container.
+    unlabelled = ["label=disable"] if any("name=selinux" in one for one in security) else []
+    memory = min(job.memory_bytes, int(info["MemTotal"]))  # of Docker Desktop's machine
+    gpus = {} if job.gpu else {"NVIDIA_VISIBLE_DEVICES": "void"}
     places = dict.fromkeys(job.readable, True) | dict.fromkeys(job.writable, False)
     return engine.containers.create(
         image,
@@ -76,10 +85,10 @@ def _create(engine: docker.DockerClient, image: str, job: Job, labels: dict[str,
         labels=labels,
         init=True,  # passes signals on and collects the workers' children
         stdin_open=True,
-        user=_user(engine),
-        group_add=[str(group) for group in os.getgroups()],
+        user=user,
+        group_add=groups,
         working_dir=str(job.folder),
-        environment={**job.environment, IMAGE_VARIABLE: image, CLIENT_VARIABLE: "1"},
+        environment={**gpus, **job.environment, IMAGE_VARIABLE: image, CLIENT_VARIABLE: "1"},
         mounts=[
             Mount(str(path), str(path), type="bind", read_only=read_only)
             for path, read_only in places.items()
@@ -89,9 +98,9 @@ def _create(engine: docker.DockerClient, image: str, job: Job, labels: dict[str,
         shm_size=_SHARED_MEMORY_BYTES,
         network_mode="bridge" if job.network else "none",
         cap_drop=["ALL"],
-        security_opt=["no-new-privileges"],
-        mem_limit=job.memory_bytes,
-        memswap_limit=job.memory_bytes,
+        security_opt=["no-new-privileges", *unlabelled],
+        mem_limit=memory,
+        memswap_limit=memory,
         nano_cpus=None if job.cpus is None else round(job.cpus * 1e9),
         device_requests=[DeviceRequest(count=-1, capabilities=[["gpu"]])] if job.gpu else None,
         log_config=LogConfig(type="none"),  # we read it all as it comes
@@ -178,9 +187,9 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _user(engine: docker.DockerClient) -> str | None:
+def _user(security: Sequence[str]) -> str | None:
     """Who owns what is written: the caller. An engine without root maps its own root to that."""
     if not hasattr(os, "getuid"):
         return None
-    rootless = any("rootless" in option for option in engine.info().get("SecurityOptions") or [])
+    rootless = any("name=rootless" in option for option in security)
     return "0:0" if rootless else f"{os.getuid()}:{os.getgid()}"

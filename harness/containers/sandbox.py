@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import tarfile
 import time
@@ -20,7 +21,12 @@ from harness.containers.attached import STDERR, STDOUT, Attached
 from harness.containers.collect import RefusedOutput, TarOutput, unpack
 from harness.containers.engine import engine_errors
 from harness.containers.host_paths import appearing, readable_mounts, writing
-from harness.containers.leftovers import client_labels, removed_afterwards, uninterrupted
+from harness.containers.leftovers import (
+    client_labels,
+    remove_leftovers,
+    removed_afterwards,
+    uninterrupted,
+)
 from harness.containers.profile import Limits, output_volume, sandbox_options
 from harness.errors import WorkError
 
@@ -28,9 +34,12 @@ from harness.errors import WorkError
 # a word, then sends them. `read` fails when the client is gone, so that it ends by itself.
 _KEEPER = ["sh", "-c", "read -r go && exec tar --format=gnu -C /output -cf - ."]
 _KEEPER_SECONDS = 600
+# Where NVIDIA's runtime is the default one, it passes all GPUs on unless told.
+_NO_GPU = {"NVIDIA_VISIBLE_DEVICES": "void"}
 _LAST_WORDS = 200
 _KILLED = 128 + 9
 _DEFAULTS = Limits()
+log = logging.getLogger(__name__)
 
 Status = Literal["done", "failed", "time", "memory", "output"]
 
@@ -65,9 +74,10 @@ def run_sandboxed(
     """Run `command`, trusting nothing of it; `output` gets the files that it left in /output.
 
     It sees the image, `readable` (container path to host path; not what is mounted below that)
-    and nothing else of this machine. InputError: a path or the image. WorkError: the engine
-    went away, a disk is full.
+    and nothing else of this machine. What killed clients left is removed first. InputError: a
+    path, a limit or the image. WorkError: the engine went away or cannot limit, a disk is full.
     """
+    remove_leftovers(engine, log.info)
     mounts = readable_mounts(readable)
     labels = client_labels("sandbox")
     name = f"xstilts-sandbox-{secrets.token_hex(8)}"
@@ -84,13 +94,14 @@ def run_sandboxed(
             entrypoint=_KEEPER,
             mounts=[Mount("/output", name, no_copy=True, read_only=True)],
             stdin_open=True,
+            environment=_NO_GPU,
             **options,
         )
         job = engine.containers.create(
             name=name,
             entrypoint=list(command),
             mounts=[Mount("/output", name, no_copy=True), *mounts],
-            environment={"HOME": "/tmp", **environment},
+            environment={"HOME": "/tmp", **_NO_GPU, **environment},
             **options,
         )
         return keeper, job

@@ -80,7 +80,8 @@ def _download(packages: Sequence[LockedPackage], folder: Path) -> None:
         if torch and error is None:
             error = _pip(torch, Path(place))
             if error is not None and not os.environ.get("PIP_NO_INDEX"):
-                error = _pip(torch, Path(place), f"--index-url={_TORCH_CPU_INDEX}")
+                index = os.environ.get("TORCH_CPU_INDEX", _TORCH_CPU_INDEX)
+                error = _pip(torch, Path(place), f"--index-url={index}")
         expected = {package.sha256 for package in packages}
         # Also after an error, so that they need not come again; the last one may be half a file.
         for wheel in Path(place).glob("*.whl"):
@@ -101,11 +102,12 @@ def _pip(packages: Sequence[LockedPackage], place: Path, *options: str) -> str |
     done = subprocess.run(
         [
             sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
-            "--no-deps", "--require-hashes", f"--requirement={pins}", f"--dest={place}",
-            *PIP_TARGET, *options,
+            "--no-input", "--no-deps", "--require-hashes", f"--requirement={pins}",
+            f"--dest={place}", *PIP_TARGET, *options,
         ],
         # /tmp may be too small for a gigabyte, and what a killed pip leaves there stays.
         env={**os.environ, "TMPDIR": str(place)},
+        stdin=subprocess.DEVNULL,  # an index that asks for a name would wait unseen
         capture_output=True,
         text=True,
         check=False,

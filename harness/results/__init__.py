@@ -2,7 +2,7 @@
 
 from harness.results.as_json import summary_json
 from harness.results.contrasts import Answer, answer_contrasts
-from harness.results.environment import IMAGE_VARIABLE, environment, git_state
+from harness.results.environment import IMAGE_VARIABLE, environment, git_state, gpu_names
 from harness.results.record import (
     VOLATILE,
     averages,
@@ -55,6 +55,7 @@ __all__ = [
     "contrast_table",
     "environment",
     "git_state",
+    "gpu_names",
     "evaluation_signature",
     "files_signature",
     "language_score",

@@ -45,7 +45,7 @@ def environment(*, gpu: str | None = None) -> dict[str, Any]:
             "cpu": _cpu(),
             "cores": usable_cores(),
             "memory_bytes": total_memory(),
-            "gpu": gpu or _gpu(),
+            "gpu": gpu or gpu_names(),
         },
         "platform": platform.platform(),
         "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -90,7 +90,8 @@ def _cpu() -> str:
     return next(iter(models), "") or platform.processor() or platform.machine() or "unknown"
 
 
-def _gpu() -> str | None:
+def gpu_names() -> str | None:
+    """The NVIDIA GPUs of this machine by nvidia-smi; None where none answers."""
     if shutil.which("nvidia-smi") is None:
         return None
     names = _run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"])

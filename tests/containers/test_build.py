@@ -54,8 +54,8 @@ def make(
         (tmp_path / "Dockerfile").write_text(dockerfile)
         pinned = PinnedBase("none:1", "sha256:" + "0" * 64, "")
         spec = ImageSpec("cpu", tmp_path / "Dockerfile", tmp_path / "lock", pinned, None)
-        sources = {"source.py": tmp_path / "source.py"}
-        return Inputs(tmp_path, spec, sources, None, "sha256:" + "1" * 64)
+        sources = {"source.py": (tmp_path / "source.py").read_bytes()}
+        return Inputs(tmp_path, spec, dockerfile.encode(), NO_PACKAGES.encode(), sources, None)
 
     yield inputs_with
     for image in engine.images.list(name=repository):
@@ -95,7 +95,8 @@ def test_another_base_or_other_files_need_another_build(
     for choice in ("pinned", "debian", "x@sha256:" + "2" * 64):
         assert built_image(engine, given, choice) is None
     (tmp_path / "source.py").write_text("changed")
-    assert built_image(engine, given, "auto") is None
+    assert built_image(engine, given, "auto") == image, "what was read counts"
+    assert built_image(engine, make(DOCKERFILE), "auto") is None
 
 
 def test_an_image_of_that_name_with_other_content_is_not_used(

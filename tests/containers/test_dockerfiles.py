@@ -40,7 +40,7 @@ def test_each_stage_is_on_the_given_base_and_the_last_is_plain(name: str) -> Non
     assert not re.search(r"^(ADD|VOLUME)|--mount|--chmod|apt-get|curl", text, re.MULTILINE)
 
 
-def test_the_two_differ_in_head_label_and_two_variables() -> None:
+def test_the_two_differ_in_head_label_and_a_variable() -> None:
     """So that what is tried with one holds for the other."""
 
     def body(name: str) -> list[str]:

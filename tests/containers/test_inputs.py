@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -52,7 +53,8 @@ def inputs_of(root: Path, git: dict[str, object] | None = None) -> Inputs:
         PinnedBase("python:3", "sha256:" + "a" * 64, "not"),
         None,
     )
-    return Inputs(root, spec, _source_files(root), git, "sha256:" + "c" * 64)
+    dockerfile, lock = spec.dockerfile.read_bytes(), spec.lock.read_bytes()
+    return Inputs(root, spec, dockerfile, lock, _source_files(root), git)
 
 
 def context_of(inputs: Inputs, wheels: list[Path]) -> bytes:
@@ -80,7 +82,7 @@ def test_the_context_is_the_sources_the_lock_and_the_wheels(root: Path, tmp_path
     assert told == {
         "variant": "cpu",
         "base": {"kind": "debian", "name": "Debian bookworm", "digest": BASE.digest},
-        "lock": "sha256:" + "c" * 64,
+        "lock": "sha256:" + hashlib.sha256(b"").hexdigest(),  # the lock of this fixture is empty
         "git": None,
     }
 

@@ -17,6 +17,7 @@ import psutil
 import pytest
 from docker.errors import APIError
 
+from harness.containers import leftovers
 from harness.containers.leftovers import client_labels, remove_leftovers, removed_afterwards
 from harness.errors import WorkError
 from tests.containers.untrusted import found, own_label, processes
@@ -246,3 +247,21 @@ def test_first_error_stays_when_removal_fails_too(
     alone = removed_afterwards(engine, labels)
     with pytest.raises(WorkError, match="removing containers: no"), alone:
         pass
+
+
+def test_more_than_one_ctrl_c_does_not_leave_work_half_done() -> None:
+    """What is being made then could not be found any more."""
+    done: list[str] = []
+
+    def work() -> None:
+        for _ in range(3):
+            signal.raise_signal(signal.SIGINT)  # to the main thread, which waits
+            time.sleep(0.1)
+        done.append("to its end")
+
+    with pytest.raises(KeyboardInterrupt):
+        leftovers.uninterrupted(work)
+    assert done == ["to its end"]
+    assert leftovers.uninterrupted(lambda: 7) == 7
+    with pytest.raises(ValueError, match="its own"):
+        leftovers.uninterrupted(lambda: int("its own"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 from harness.containers.lock import (
     LockedPackage,
     check_lock,
-    lock_digest,
     pinned_versions,
     read_lock,
 )
@@ -83,7 +81,6 @@ def test_reading(tmp_path: Path) -> None:
     lock = tmp_path / "x.lock"
     lock.write_text(f"# a comment\n\nSome_Name.x==1.0+cpu --hash=sha256:{SHA}\n")
     assert read_lock(lock) == {"some-name-x": LockedPackage("some-name-x", "1.0+cpu", SHA)}
-    assert lock_digest(lock) == "sha256:" + hashlib.sha256(lock.read_bytes()).hexdigest()
 
 
 def test_versions_of_a_file_of_requirements(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from threading import Thread
 
@@ -18,6 +18,7 @@ import docker
 import pytest
 
 from harness.containers.engine import connect
+from harness.containers.profile import Limits
 from harness.containers.sandbox import run_sandboxed
 from harness.errors import InputError, WorkError
 from tests.containers.untrusted import SMALL, found, own_label, processes, run_code
@@ -327,3 +328,36 @@ def forwarding(place: Path) -> Iterator[tuple[docker.DockerClient, Callable[[], 
         server.listen()
         Thread(target=accept, daemon=True).start()
         yield docker.DockerClient(base_url=f"unix://{place}"), go_away
+
+
+@pytest.mark.parametrize("name", [limit.name for limit in fields(Limits)])
+@pytest.mark.parametrize("value", [0, -1, float("nan")])
+def test_no_limit_can_be_left_out(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=f"limit {name}: .*; more than 0"):
+        Limits(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("info", "words"),
+    [
+        ({"MemoryLimit": False}, "cannot limit memory;"),
+        ({"PidsLimit": False, "CpuCfsQuota": False}, "cannot limit processes, CPUs;"),
+        ({"SwapLimit": None}, "cannot limit swap;"),
+        ({"SecurityOptions": None}, "no seccomp profile"),
+        ({"SecurityOptions": ["name=seccomp,profile=unconfined"]}, "no seccomp profile"),
+    ],
+)
+def test_an_engine_that_would_drop_a_limit_is_refused(
+    engine: docker.DockerClient,
+    python_image: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    info: dict[str, object],
+    words: str,
+) -> None:
+    """It would only warn, and run the program without."""
+    told = {**engine.info(), **info}
+    monkeypatch.setattr(docker.DockerClient, "info", lambda self: told)
+    with pytest.raises(WorkError, match=words):
+        run_sandboxed(engine, python_image, ["true"], readable={}, output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
