@@ -29,7 +29,6 @@ from harness.errors import WorkError
 
 _REPOSITORY = "xstilts-base"
 _SUITE = "bookworm"
-_MIRROR = "https://deb.debian.org/debian"
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _ROOM = 400_000_000  # bytes: the unpacked packages and the tar
 _MAKING = "making a base from Debian's packages"
@@ -69,7 +68,8 @@ def make_debian_base(engine: docker.DockerClient, say: Callable[[str], None]) ->
     try:
         with tempfile.TemporaryDirectory(prefix="xstilts-base-") as temporary:
             _check_place(temporary)
-            say(f"{_MAKING} ({urlsplit(mirror).hostname or mirror}); this takes about a minute")
+            where = (urlsplit(mirror).hostname or mirror) if mirror else "debootstrap's mirror"
+            say(f"{_MAKING} ({where}); this takes about a minute")
             root, tar = Path(temporary, "root"), Path(temporary, "base.tar")
             _debootstrap(root, mirror)
             version = _normalise(root, tar)
@@ -112,18 +112,18 @@ def _path() -> str:
     return f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
-def _mirror() -> str:
+def _mirror() -> str | None:
     """Where this machine's apt gets Debian from, if it is one whose lists are here."""
     fields = ["Created-By: Packages", "Origin: Debian", "Label: Debian", "Component: main"]
     command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", *fields]
     if shutil.which("apt-get") is None:
-        return _MIRROR
+        return None
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     known = [line for line in run.stdout.splitlines() if line.startswith(("http", "file:"))]
-    return known[0] if known else _MIRROR
+    return known[0] if known else None  # then debootstrap takes Debian's own
 
 
-def _debootstrap(root: Path, mirror: str) -> None:
+def _debootstrap(root: Path, mirror: str | None) -> None:
     """Unpack minbase and python3 into `root`; WorkError with the last thing debootstrap said.
 
     It runs in namespaces of its own: what it mounts is never seen from outside, so that removing
@@ -131,7 +131,7 @@ def _debootstrap(root: Path, mirror: str) -> None:
     """
     command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "debootstrap"]
     command += ["--force-check-gpg", f"--keyring={_KEYRING}", "--variant=minbase"]
-    command += ["--include=python3", _SUITE, str(root), mirror]
+    command += ["--include=python3", _SUITE, str(root), *([mirror] if mirror else [])]
     # Of the user's environment only the proxies: the rest must not get into the image.
     proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
     with subprocess.Popen(
