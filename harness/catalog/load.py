@@ -67,8 +67,12 @@ class Catalog:
         return _load([default_directory()] if directories is None else list(directories))
 
     def on_hub(self) -> Catalog:
-        """The same catalog, its targets read from the hub where their YAML says how."""
-        return replace(self, targets={name: one.on_hub() for name, one in self.targets.items()})
+        """The same catalog, read from the hub where a source's or target's YAML says how."""
+        return replace(
+            self,
+            sources={name: one.on_hub() for name, one in self.sources.items()},
+            targets={name: one.on_hub() for name, one in self.targets.items()},
+        )
 
     def backbone(self, name: str) -> Backbone:
         """The backbone of that name; like all getters, InputError lists the names that exist."""

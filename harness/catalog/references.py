@@ -82,6 +82,10 @@ def _source(catalog: Catalog, source: Source, file: Path) -> Iterator[Problem]:
     yield from _labels(file, source.format, source.labels)
     for key, split in (("train", source.train), ("dev", source.dev)):
         yield from _split(catalog, file, key, split, (source.language,), source.world)
+    if source.hub is not None:
+        for key, split in (("train", source.hub.train), ("dev", source.hub.dev)):
+            yield from _split(catalog, file, f"hub.{key}", split, (source.language,), False)
+            yield from _hub_only(file, f"hub.{key}", split, (source.language,))
     yield from _training(file, "training", source.training)
     for name, training in source.settings.items():
         yield from _training(file, f"settings.{name}", training)
@@ -147,10 +151,17 @@ def _hub(target: Target, hub: HubSplits, file: Path) -> Iterator[Problem]:
     languages = dict.fromkeys((target.train_language, *target.languages))
     kept = [(f"keep_out[{place}].split", one.split) for place, one in enumerate(hub.keep_out)]
     for name, split in (("train", hub.train), ("dev", hub.dev), ("test", hub.test), *kept):
-        pieces = [piece for code in languages for piece in split.pieces(code)] if split else []
-        for reader in dict.fromkeys(piece.reader for piece in pieces):
-            if reader != _HUB:
-                yield problem(file, f"hub.{name}.reader", f"'{reader}'", f"'{_HUB}'", "correct it")
+        if split is not None:
+            yield from _hub_only(file, f"hub.{name}", split, languages)
+
+
+def _hub_only(
+    file: Path, key: str, split: SplitSpec, languages: Iterable[str]
+) -> Iterator[Problem]:
+    pieces = [piece for code in languages for piece in split.pieces(code)]
+    for reader in dict.fromkeys(piece.reader for piece in pieces):
+        if reader != _HUB:
+            yield problem(file, f"{key}.reader", f"'{reader}'", f"'{_HUB}'", "correct it")
 
 
 def _recipe(recipe: Recipe, file: Path) -> Iterator[Problem]:

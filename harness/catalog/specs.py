@@ -116,6 +116,34 @@ class Backbone:
 
 
 @dataclass(frozen=True, slots=True)
+class Size:
+    """How many rows the published splits have; 0: not known."""
+
+    train: int
+    dev: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRule:
+    """Labels taken from the training rows: those with at least `least` of them, sorted.
+
+    Rarer ones, and those that only dev has, become `other`, which comes last.
+    """
+
+    least: int
+    other: str
+
+
+@dataclass(frozen=True, slots=True)
+class HubSource:
+    """Where the hub has a source's splits (reader `hub`), under a split name of its own."""
+
+    split: str
+    train: SplitSpec
+    dev: SplitSpec
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """A task in a language with training data, from which one adapter is trained."""
 
@@ -134,6 +162,16 @@ class Source:
     citation: str = ""
     world: bool = False
     settings: Mapping[str, Training] = field(default_factory=dict)  # where a setting differs
+    hub: HubSource | None = None
+    size: Size | None = None
+    stand_in: str = ""  # the source that it stands in for, whose data cannot be handed out
+    labels_from: LabelRule | None = None  # instead of `labels`
+
+    def on_hub(self) -> Source:
+        """The same source with its rows from the hub; itself where its YAML has no `hub`."""
+        if self.hub is None:
+            return self
+        return replace(self, train=self.hub.train, dev=self.hub.dev, split=self.hub.split)
 
     def training_for(self, setting: str) -> Training:
         """The hyper-parameters under a setting: its own where given, else `training`."""
