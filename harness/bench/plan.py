@@ -26,6 +26,8 @@ class Cell:
     fit: str | None
     predict: str
     row: str  # its row in the summary
+    joint: Training | None = None  # of the adapter that its sources train together
+    mixes: bool = False  # whether anything is trained on a mixture of the sources' rows
 
 
 @dataclass(slots=True)

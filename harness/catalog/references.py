@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from harness.catalog.check import known_formats
 from harness.catalog.languages import TEMPLATE_FIELDS, template_fields
-from harness.catalog.problems import Problem, names, problem, unknown, unknown_language
+from harness.catalog.problems import Problem, names, problem, unknown_language
+from harness.catalog.set_check import check_source_set
+from harness.catalog.sets import Recipe
 from harness.catalog.specs import (
     Backbone,
     HubSplits,
-    Recipe,
     Source,
     SplitSpec,
     Target,
@@ -24,7 +25,13 @@ if TYPE_CHECKING:
     from harness.catalog.load import Catalog
 
 FileOf = Callable[[str, str], Path]
-_SOURCES_OF_KIND = {"direct": "none", "stack": "one", "fuse": "many", "full-ft": "none"}
+_SOURCES_OF_KIND = {
+    "direct": "none",
+    "stack": "one",
+    "fuse": "many",
+    "multitask": "many",
+    "full-ft": "none",
+}
 _WITH_LABELS = ("pair_classification", "tagging")
 _MINING = "bitext_mining"
 _RETRIEVAL = ("bitext_retrieval", _MINING)  # nothing is trained
@@ -55,8 +62,9 @@ def check_references(catalog: Catalog, file_of: FileOf) -> Iterator[Problem]:
 def _source_sets(catalog: Catalog, file_of: FileOf) -> Iterator[Problem]:
     for one in catalog.source_sets.values():
         file = file_of("source_sets", one.name)
-        for place, name in enumerate(one.sources):
-            yield from unknown(file, f"sources[{place}]", name, catalog.sources)
+        yield from check_source_set(catalog, one, file)
+        for name, training in one.settings.items():
+            yield from _training(file, f"settings.{name}", training)
 
 
 def _backbone(catalog: Catalog, backbone: Backbone, file: Path) -> Iterator[Problem]:

@@ -179,15 +179,6 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceSet:
-    """A named list of sources."""
-
-    name: str
-    description: str
-    sources: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class KeptOut:
     """Rows that may neither train nor select, and are not scored here; they need no labels."""
 
@@ -270,64 +261,6 @@ class Target:
             expected=here.expected,
             keep_out=here.keep_out,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How sources become a model for a target."""
-
-    name: str
-    description: str
-    kind: str  # the module family: direct | stack | fuse | full-ft
-    sources: str  # none | one | many
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """One cross product of a suite: recipes x source sets x targets.
-
-    `row` names its source sets in the summary, so that sets which play the same part for different
-    targets share a row (`stack [English]`).
-    """
-
-    recipes: tuple[str, ...]
-    targets: tuple[str, ...]
-    source_sets: tuple[str, ...] = ()
-    row: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Contrast:
-    """A question fixed before the run: mean score of `better` minus that of `worse`.
-
-    `worse_languages`: where the two sides are compared on different languages (of resource, say).
-    """
-
-    name: str
-    question: str
-    target: str
-    better: tuple[str, ...]  # (recipe, source set) or (recipe,)
-    worse: tuple[str, ...]
-    languages: tuple[str, ...] = ()  # empty: all that are zero-shot on both sides
-    worse_languages: tuple[str, ...] = ()  # empty: those of `better`
-
-
-@dataclass(frozen=True, slots=True)
-class Suite:
-    """Which backbones x recipes x sets x targets x settings x seeds run, and the contrasts."""
-
-    name: str
-    description: str
-    backbones: tuple[str, ...]
-    blocks: tuple[Block, ...]
-    settings: tuple[str, ...]
-    seeds: tuple[int, ...]
-    low_resource: str  # the definition, in words; it stands beside every low-resource number
-    low_resource_languages: tuple[str, ...]
-    contrasts: tuple[Contrast, ...] = ()
-    needs_data: bool = False
-    seed_note: str = ""  # what the seeds vary; printed under the table
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Data: typed examples, readers of files and of the synthetic world, overlap with scored rows."""
 
 from harness.data.dataset import Dataset, Reader, ReadReport, ReadRequest, make_dataset
+from harness.data.draw import ALL_ROWS, CountTokens, Draw, draw_rows
 from harness.data.examples import (
     Answer,
     BitextExample,
@@ -28,13 +29,16 @@ from harness.data.official import load_scored
 from harness.data.overlap import RULES, Overlap, count_overlap, drop_overlap, flag_overlap
 
 __all__ = [
+    "ALL_ROWS",
     "READERS",
     "RULES",
     "Answer",
     "BitextExample",
     "ChoiceExample",
+    "CountTokens",
     "DataContext",
     "Dataset",
+    "Draw",
     "Example",
     "Finding",
     "MiningExample",
@@ -50,6 +54,7 @@ __all__ = [
     "TextExample",
     "check_splits",
     "count_overlap",
+    "draw_rows",
     "drop_overlap",
     "find_files",
     "flag_overlap",
