@@ -76,11 +76,11 @@ def owners(catalog: Catalog, suites: Sequence[Suite] = ()) -> list[Owner]:
         return [owner for owner in everything if not owner.world]
     blocks = [block for suite in suites for block in suite.blocks]
     sets = dict.fromkeys(name for block in blocks for name in block.source_sets)
-    sources = dict.fromkeys(source for one in sets for source in catalog.sources_of(one))
+    sources = {source.name: source for one in sets for source in catalog.sources_of(one)}
     targets = dict.fromkeys(name for block in blocks for name in block.targets)
     backbones = dict.fromkeys(name for suite in suites for name in suite.backbones)
     return [
-        *sources,
+        *sources.values(),
         *map(catalog.target, targets),
         *(b for b in map(catalog.backbone, backbones) if b.pretrain is not None),
     ]
