@@ -96,7 +96,7 @@ class Choices:
         if len(texts) < 2:
             raise RowProblem(f"{len(texts)} choice(s); there must be at least 2")
         if not all(text.strip() for text in texts):
-            # Published rows pad a short list with empty choices; dropping them would shift the gold.
+            # Published rows fill up a short list with empty choices; official scores count them.
             self.request.report.counts["empty_texts"] += 1
         name = f"{self.request.file_name(record.file)}:{record.row}"
         if self.id is not None:
