@@ -68,7 +68,7 @@ class Finding:
 def owners(catalog: Catalog, suites: Sequence[Suite] = ()) -> list[Owner]:
     """What the suites read; without suites all of the catalog but the world's.
 
-    Of a catalog `on_hub` that is the hub's rows for the targets that are there, else files.
+    Of a catalog `on_hub` that is the hub's rows for what is there, else files.
     """
     if not suites:
         everything: list[Owner] = [*catalog.sources.values(), *catalog.targets.values()]

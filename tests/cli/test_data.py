@@ -253,7 +253,7 @@ def test_a_failure_of_the_world_names_no_folder(
 def test_real_files_have_the_counts_that_are_known(
     shared_data: Path, tmp_path: Path, xstilts: Callable[..., Any]
 ) -> None:
-    sources = ["arcd.ar", "files-ocnli.zh", "squad_it.it"]
+    sources = ["arcd.ar", "files-ocnli.zh", "files-squad_it.it"]
     write_suite(tmp_path, "real", sources, ["files-hellaswag"])
     done = xstilts("data", "check", "--suite", "real", "--data", shared_data,
                    "--catalog", tmp_path, "--json")  # fmt: skip
@@ -262,7 +262,7 @@ def test_real_files_have_the_counts_that_are_known(
     for name, language, split, examples, mended, dropped, left_out in [
         ("arcd.ar", "ar", "*", 693 - 3, 0, 3, 3),  # 3 answers that are not in their context
         (
-            "squad_it.it",
+            "files-squad_it.it",
             "it",
             "dev",
             831,
