@@ -71,6 +71,7 @@ class StepMaker:
 
     def source(self, backbone: BackboneRef, source: Source, setting: str, seed: int) -> SourceRef:
         """The step that trains a source adapter under a setting."""
+        source = self.data.labelled(source)  # what depends on the step needs its labels, too
         training = source.training_for(setting)
         train, dev = self.data.source(source, "train"), self.data.source(source, "dev")
         inputs = {
