@@ -61,7 +61,7 @@ def plan_source(
     """The plan of training one source adapter."""
     check_fit(backbone, source, setting)
     maker = StepMaker(data, settings)
-    known = maker.backbone(backbone)
+    known, source = maker.backbone(backbone), data.labelled(source)
     maker.source(SourceWork(known, source, source.training_for(setting), seed, source.name))
     return maker.plan
 
@@ -201,7 +201,7 @@ class _Planner:
         parts = [
             SourceWork(backbone, source, source.training_for(setting), seed, member.name, draw)
             for member, draw in draws(source_set)
-            for source in [self.catalog.source(member.source)]
+            for source in [self.make.data.labelled(self.catalog.source(member.source))]
         ]
         if not implementation.joint:
             return tuple(map(self.make.source, parts)), None

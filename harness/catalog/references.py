@@ -87,7 +87,10 @@ def _source(catalog: Catalog, source: Source, file: Path) -> Iterator[Problem]:
         allowed = f"TASK.{source.language}, since the language is '{source.language}'"
         yield problem(file, "name", f"'{source.name}'", allowed, "correct one of them")
     yield from _format(file, source.format, (*_RETRIEVAL, _MASKED_LM))
-    yield from _labels(file, source.format, source.labels)
+    if source.labels_from is None:
+        yield from _labels(file, source.format, source.labels)
+    else:
+        yield from _labels_from(file, source)
     for key, split in (("train", source.train), ("dev", source.dev)):
         yield from _split(catalog, file, key, split, (source.language,), source.world)
     if source.hub is not None:
@@ -196,6 +199,15 @@ def _labels(file: Path, task_format: str, labels: tuple[str, ...]) -> Iterator[P
     elif task_format not in (*_WITH_LABELS, _SPAN_QA) and labels:
         allowed = f"no labels for format '{task_format}'"
         yield problem(file, "labels", names(labels), allowed, "remove them")
+
+
+def _labels_from(file: Path, source: Source) -> Iterator[Problem]:
+    if source.format not in _WITH_LABELS:
+        allowed = f"nothing for format '{source.format}' (only for {names(_WITH_LABELS)})"
+        yield problem(file, "labels_from", "a mapping", allowed, "remove it")
+    if source.labels:
+        allowed = "nothing beside `labels_from`, which takes them from the training rows"
+        yield problem(file, "labels", names(source.labels), allowed, "keep one of them")
 
 
 def _training(file: Path, key: str, training: Training) -> Iterator[Problem]:

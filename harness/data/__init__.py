@@ -24,6 +24,7 @@ from harness.data.inventory import (
     reads_files,
     splits,
 )
+from harness.data.labels import load_source, with_labels
 from harness.data.load import READERS, DataContext, find_files, load_split, resolve_files
 from harness.data.official import load_scored
 from harness.data.overlap import RULES, Overlap, count_overlap, drop_overlap, flag_overlap
@@ -60,6 +61,7 @@ __all__ = [
     "flag_overlap",
     "hub_datasets",
     "load_scored",
+    "load_source",
     "load_split",
     "make_dataset",
     "owners",
@@ -67,4 +69,5 @@ __all__ = [
     "resolve_files",
     "splits",
     "text_examples",
+    "with_labels",
 ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from harness.catalog import Backbone, Catalog, Source, SplitSpec, Suite, Target
 from harness.data.dataset import Dataset, make_dataset
+from harness.data.labels import load_source
 from harness.data.load import DataContext, find_files, load_split
 from harness.data.official import count_problem
 from harness.data.overlap import Overlap, drop_overlap, flag_overlap
@@ -29,16 +30,20 @@ class Split:
     get: str  # how to get its files
     whole: bool = False  # nothing is dropped from it: what an untrained target is tuned on
     official: tuple[str, int] | None = None  # name and number of rows of the split that it must be
+    source: Source | None = None  # where its labels come from the training rows
 
     def files(self, context: DataContext) -> Iterator[tuple[str, bool]]:
         """Each file (or pattern) that it reads, and whether it is there."""
-        for language, spec in self.parts:
+        labels = () if self.source is None else ((self.language, self.source.train),)
+        for language, spec in (*self.parts, *labels):
             for piece in spec.pieces(language):
                 for name, found in find_files(piece, language, context):
                     yield name, bool(found)
 
     def read(self, context: DataContext) -> Dataset:
         """Its examples as the files have them, overlap included; InputError for a wrong file."""
+        if self.source is not None:
+            return load_source(self.source, self.split, context)
         name = f"{self.owner}/{self.split}"
         loaded = [
             load_split(spec, language, self.labels, context, name) for language, spec in self.parts
@@ -95,8 +100,18 @@ def splits(owner: Owner) -> list[Split]:
         return [Split(owner.name, "texts", "*", (), parts, owner.get)]
     home = owner.language if isinstance(owner, Source) else owner.train_language
     untrained = isinstance(owner, Target) and owner.train is None
+    ruled = owner if isinstance(owner, Source) and owner.labels_from is not None else None
     found = [
-        Split(owner.name, name, code, owner.labels, ((code, spec),), owner.get, untrained)
+        Split(
+            owner.name,
+            name,
+            code,
+            owner.labels,
+            ((code, spec),),
+            owner.get,
+            untrained,
+            source=ruled,
+        )
         for name, spec in (("train", owner.train), ("dev", owner.dev))
         if spec is not None
         for code in (owner.languages if isinstance(owner, Target) and untrained else (home,))

@@ -110,6 +110,20 @@ WRONG = [
     (S, "{stop: 0.9}", "{}, options: {heder: true}", ["train.options.heder", "'header'?"]),
     (S, "{stop: 0.9}", "{}, options: {quoting: yes}", ["train.options.quoting: got 'yes'", "csv"]),
     (S, "{reader: delimited, files: [a.tsv], part: {stop: 0.9}}", "[]", ["train", "at least 1"]),
+    (
+        S,
+        "labels: [no, yes]",
+        "labels: [no, yes]\nlabels_from: {least: 2, other: x}",
+        ["labels: got no, yes", "nothing beside `labels_from`", "keep one"],
+    ),
+    (S, "labels: [no, yes]", "labels_from: {least: 0, other: x}", ["labels_from.least: got 0"]),
+    (S, "labels: [no, yes]", "labels_from: {least: 2}", ["labels_from.other: got nothing"]),
+    (
+        S,
+        "pair_classification\nlabels: [no, yes]",
+        "span_qa\nlabels_from: {least: 2, other: x}",
+        ["labels_from: got a mapping", "nothing for format 'span_qa'", "remove it"],
+    ),
     (S, "licence: CC0", "licence: CC0\nworld: true", ["train.reader: got 'delimited'", "world"]),
     (
         S,
