@@ -70,7 +70,8 @@ def _pairs(
         for number, row in enumerate(rows(place, wanted, labels)):
             fields, problem = dict(row), None
             try:
-                if pairs.label:
+                # SNLI has -1 where annotators disagreed: no label, but one that may be dropped.
+                if pairs.label and str(row[pairs.label]) not in pairs.drop_labels:
                     fields[pairs.label] = _label(row[pairs.label], options)
             except RowProblem as error:
                 problem = str(error)

@@ -102,8 +102,8 @@ def test_a_new_store_gives_the_same_weights(trained: tuple[Path, Any], tmp_path:
     [
         (["nope"], "source 'nope' is unknown"),
         (["tiny.A0", "--setting", "nope"], "--setting: 'nope' is unknown; known: adapters"),
-        (["nli.en"], "--suite: 'default' scores other data than source 'nli.en'"),
-        (["nli.en", "--suite", "files"], "give their folder with --data DIR"),
+        (["mnli.en"], "--suite: 'default' scores other data than source 'mnli.en'"),
+        (["mnli.en", "--suite", "files"], "give their folder with --data DIR"),
         (["tiny.A0", "--data", "absent"], "--data: absent is not a folder"),
         (["tiny.A0", "--suite", "nope"], "suite 'nope' is unknown"),
         (["tiny.A0", "--backbone", "nope"], "--backbone: 'nope' is no catalog name and no folder"),
@@ -123,7 +123,7 @@ def test_wrong_arguments_are_refused_before_anything_is_written(
 def test_nano_is_refused_for_real_languages(
     tiny_run: Any, tmp_path: Path, xstilts: Callable[..., Any]
 ) -> None:
-    done = xstilts("train", "nli.en", "--suite", "files", "--backbone", "nano", "--data", tmp_path,
+    done = xstilts("train", "mnli.en", "--suite", "files", "--backbone", "nano", "--data", tmp_path,
                    "--out", tmp_path / "out", *CPU)  # fmt: skip
     assert done.code == 2
     assert "--backbone: 'nano' knows the world's languages only" in done.err

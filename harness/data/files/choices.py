@@ -33,6 +33,7 @@ _OPTIONS: Mapping[str, Any] = {
     "gold": "given",
     "group": None,
     "group_namespace": None,
+    "group_base": 0,
 }
 
 
