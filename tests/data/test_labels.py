@@ -114,6 +114,8 @@ def test_a_suite_drops_scored_rows_after_the_labels_are_known(context: DataConte
     one = source()
     train = data.source(one, "train")
     assert train.counts["overlap_dropped"] == 1
+    assert train.counts["labels_to_other"] == 1
+    assert "q" not in {tag for row in train.examples for tag in row.tags}  # type: ignore[attr-defined]
     assert len(train) == 3
     assert data.labelled(one).labels == ("a", "m", "z", "other")  # m only once in what is left
     assert data.source(data.labelled(one), "dev") is data.source(one, "dev")
