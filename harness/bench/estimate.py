@@ -14,10 +14,10 @@ _UNMEASURED = {"backbone": 2.5e-4, "source": 6e-5, "fit": 6e-5, "predict": 6e-5}
 
 def estimate(
     plan: Plan, store: Store, done: set[tuple[str, str]]
-) -> tuple[dict[tuple[str, str], float], bool]:
-    """Seconds of one worker for every step, and whether any of it rests on measurements."""
+) -> tuple[dict[tuple[str, str], float], frozenset[str]]:
+    """Seconds of one worker for every step, and the kinds whose speed was measured."""
     speeds = dict(_UNMEASURED)
-    measured = False
+    measured = set()
     for kind in speeds:
         pairs = [
             (step.cost, _wall_seconds(store, step))
@@ -25,9 +25,10 @@ def estimate(
             if step.kind == kind and step.id in done
         ]
         if pairs:
-            measured = True
+            measured.add(kind)
             speeds[kind] = sum(wall for _, wall in pairs) / max(1e-9, sum(c for c, _ in pairs))
-    return {step.id: step.cost * speeds[step.kind] for step in plan.steps.values()}, measured
+    seconds = {step.id: step.cost * speeds[step.kind] for step in plan.steps.values()}
+    return seconds, frozenset(measured)
 
 
 def _wall_seconds(store: Store, step: Step) -> float:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.bench.backbones import Shape
 from harness.bench.plan import Plan
 from harness.bench.steps import (
     BackboneWork,
@@ -20,7 +19,7 @@ from harness.bench.steps import (
     SourceWork,
     Step,
 )
-from harness.catalog import Training
+from harness.catalog import Shape, Training
 from harness.formats import get_format
 from harness.recipes import get_recipe
 

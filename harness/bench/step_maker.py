@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness.bench.backbones import KnownBackbone
-from harness.bench.data import SuiteData
+from harness.bench.declared import DECLARED, PlanData
 from harness.bench.plan import Plan
 from harness.bench.scoring import target_format
 from harness.bench.steps import (
@@ -14,6 +14,7 @@ from harness.bench.steps import (
     BackboneWork,
     FitWork,
     PredictWork,
+    Reads,
     Settings,
     SourceRef,
     SourceWork,
@@ -33,7 +34,7 @@ _PREDICT_SHARE = 1 / 3  # a forward pass costs a third of forward and backward
 class StepMaker:
     """Adds steps to a plan; a step that is there already is added once."""
 
-    data: SuiteData
+    data: PlanData
     settings: Settings
     plan: Plan = field(default_factory=Plan)
     _backbones: dict[str, BackboneRef] = field(default_factory=dict)
@@ -47,8 +48,9 @@ class StepMaker:
             reference = BackboneRef(
                 spec.name, files.digest, files.reduction_factor, folder=files.folder
             )
+        elif spec.pretrain is None:  # its weights are not needed to count what it costs
+            reference = BackboneRef(spec.name, DECLARED, spec.reduction_factor)
         else:
-            assert spec.pretrain is not None, f"{spec.name} has neither files nor pretrain"
             texts = self.data.texts(spec)
             inputs = {
                 "backbone": plain(spec.pretrain),
@@ -91,6 +93,7 @@ class StepMaker:
             SourceWork(backbone, source, training, seed),
             len(train),
             _training_cost(training, len(train), source.format),
+            reads=(Reads(source.format, len(train), len(dev)),),
         )
         return SourceRef(source, step.key)
 
@@ -108,11 +111,18 @@ class StepMaker:
         """The step that trains what a recipe trains for a target."""
         if mode == "mixture":
             datasets = [self.data.source(ref.source, "train") for ref in sources]
-            datasets += [self.data.source(ref.source, "dev") for ref in selecting(sources, target)]
+            reads = [
+                Reads(ref.source.format, len(found))
+                for ref, found in zip(sources, datasets, strict=True)
+            ]
+            for ref in selecting(sources, target):
+                datasets.append(self.data.source(ref.source, "dev"))
+                reads.append(Reads(ref.source.format, 0, len(datasets[-1])))
             formats = sorted({ref.source.format for ref in sources})
             options: Mapping[str, str] = {}  # what is trained is the sources' tasks
         else:
             datasets = [self.data.target(target, split) for split in ("train", "dev")]
+            reads = [Reads(target.format, len(datasets[0]), len(datasets[1]))]
             formats = [target.format]
             options = self._options(backbone, target)
         inputs = {
@@ -138,6 +148,7 @@ class StepMaker:
             FitWork(backbone, recipe, sources, target, training, mode, seed),
             rows,
             _training_cost(training, rows, formats[0]) * (1 + 0.3 * len(sources)),
+            reads=tuple(reads),
         )
 
     def predict(
@@ -192,9 +203,10 @@ class StepMaker:
         rows: int,
         cost: float,
         largest: int = 0,
+        reads: tuple[Reads, ...] = (),
     ) -> Step:
         key = step_key(kind, inputs, self.settings)
-        step = Step(kind, key, label, needs, work, cost, rows, largest)
+        step = Step(kind, key, label, needs, work, cost, rows, largest, reads)
         return self.plan.steps.setdefault(step.id, step)
 
     def _backbone_inputs(self, backbone: BackboneRef) -> dict[str, object]:
