@@ -1,11 +1,16 @@
 """Plan -> steps -> store -> records; the local executor."""
 
-from harness.bench.backbones import KnownBackbone, check_fit, inspect_backbone
+from harness.bench.backbones import (
+    KnownBackbone,
+    check_fit,
+    declared_backbone,
+    inspect_backbone,
+)
 from harness.bench.data import SuiteData
 from harness.bench.evaluate import evaluate_model, find_backbone
 from harness.bench.flops import MEAN_TOKENS, Compute, compute
 from harness.bench.footprint import Footprint, footprint, worker_memory
-from harness.bench.gpus import GPUS, Speed, find_gpu, speed_of
+from harness.bench.gpus import GPUS, Gpu, Speed, find_gpu, speed_of
 from harness.bench.layers import check_sweep, parse_layers, sweep_layers
 from harness.bench.local import LocalExecutor, Observer
 from harness.bench.outlook import Group, Outlook, look_at
@@ -25,6 +30,7 @@ __all__ = [
     "Cell",
     "Compute",
     "Footprint",
+    "Gpu",
     "Group",
     "KnownBackbone",
     "LocalExecutor",
@@ -45,6 +51,7 @@ __all__ = [
     "check_sweep",
     "check_target",
     "compute",
+    "declared_backbone",
     "evaluate_model",
     "find_backbone",
     "find_gpu",

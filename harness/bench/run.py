@@ -43,7 +43,8 @@ class Bench:
             if found:
                 raise InputError(
                     f"suite '{self.suite.name}' reads files ({', '.join(found[:3])}"
-                    f"{', ...' if len(found) > 3 else ''}): give their folder with --data DIR"
+                    f"{', ...' if len(found) > 3 else ''}): give their folder with --data DIR "
+                    "(`xstilts plan --sizes` does without)"
                 )
 
     @property
