@@ -97,7 +97,7 @@ def _check(from_sizes: bool, gpu: str | None, share: float | None, options: dict
 
 
 def _done(bench: Bench) -> frozenset[tuple[str, str]]:
-    """The finished steps; none of a plan from sizes, whose steps have no keys of their own."""
-    if bench.from_sizes or not bench.settings.store.is_dir():
+    """The finished steps; never one of a plan from sizes, whose keys no artifact has."""
+    if not bench.settings.store.is_dir():
         return frozenset()
     return frozenset(bench.plan().done(Store(bench.settings.store)))

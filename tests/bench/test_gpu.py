@@ -195,6 +195,17 @@ def test_a_measured_speed_wins(tmp_path: Path) -> None:
     )
 
 
+def test_an_unmeasured_speed_goes_by_the_size_of_the_encoder(tmp_path: Path) -> None:
+    """XLM-R Large has 24 layers of 1024 where nano has 3 of 128, half as wide inside: 768 times."""
+    bench = bench_of(write_sizes(tmp_path), "xtreme")
+    plan = bench.plan()
+    nano = replace(plan, shapes={"xlmr-large": Shape(918, 128, 256, 3, 4, 96, dropout=False)})
+    large, small = (
+        look_at(one, frozenset(), bench.settings, None).whole().seconds for one in (plan, nano)
+    )
+    assert large == pytest.approx(768 * small)
+
+
 DENSE = [
     # What the data sheets print with sparsity, halved; what they print without it.
     ("H100", "bf16", 1979 / 2),

@@ -61,7 +61,7 @@ def test_device_hours_name_what_they_rest_on(plan: Any) -> None:
     assert ": fits (factors fitted to fp32 on CPUs, unmeasured on GPUs)" in done.out
     assert "66.9 TFLOP/s  data sheet: NVIDIA H100 SXM" in done.out
     assert cells(done.out, "share of the peak")[-2:] == ["1e-08", "--share"]
-    assert cells(done.out, "tokens of a row of span_qa")[5:7] == ["230", "unmeasured:"]
+    assert cells(done.out, "tokens of a row of span_qa")[6:8] == ["230", "unmeasured:"]
     assumed = plan("--sizes", "--gpu", "L4", "--dtype", "bf16")
     assert cells(assumed.out, "share of the peak")[-3:] == ["0.25", "unmeasured:", "assumed"]
     assert "with --dtype bf16" not in assumed.out
