@@ -8,7 +8,8 @@ from harness.bench.plan import Plan
 from harness.bench.steps import Step
 from harness.bench.store import Store
 
-# Seconds per unit of cost where nothing is measured yet: a training token of `nano` on one core.
+# Seconds per unit of cost where nothing is measured yet: a training token of `nano` on one core,
+# whose layers have so many weights.
 _NANO_MATRICES = 3 * (4 * 128 * 128 + 2 * 128 * 256)
 _UNMEASURED = {"backbone": 2.5e-4, "source": 6e-5, "fit": 6e-5, "predict": 6e-5}
 
