@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.bench.backbones import Shape
 from harness.bench.plan import Plan
 from harness.bench.steps import (
     BackboneWork,
@@ -21,7 +20,7 @@ from harness.bench.steps import (
     Step,
     adapter_steps,
 )
-from harness.catalog import Training
+from harness.catalog import Shape, Training
 from harness.formats import get_format
 from harness.recipes import get_recipe
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from harness.bench.backbones import KnownBackbone, check_fit
-from harness.bench.data import SuiteData
+from harness.bench.declared import PlanData
 from harness.bench.plan import Cell, Plan, Selection
 from harness.bench.step_maker import StepMaker
 from harness.bench.steps import (
@@ -41,7 +41,7 @@ _ORDER = tuple(STEP_VERSIONS)  # what is needed comes before what needs it
 def make_plan(
     catalog: Catalog,
     suite: Suite,
-    data: SuiteData,
+    data: PlanData,
     settings: Settings,
     backbones: Sequence[KnownBackbone],
     selection: Selection,
@@ -53,7 +53,7 @@ def make_plan(
 def plan_source(
     source: Source,
     backbone: KnownBackbone,
-    data: SuiteData,
+    data: PlanData,
     settings: Settings,
     setting: str,
     seed: int,

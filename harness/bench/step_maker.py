@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness.bench.backbones import KnownBackbone
-from harness.bench.data import SuiteData, encode_options
+from harness.bench.data import encode_options
+from harness.bench.declared import DECLARED, PlanData
 from harness.bench.plan import Plan
 from harness.bench.scoring import target_format
 from harness.bench.steps import (
@@ -15,6 +16,7 @@ from harness.bench.steps import (
     FitWork,
     JointWork,
     PredictWork,
+    Reads,
     Settings,
     SourceRef,
     SourceWork,
@@ -27,6 +29,7 @@ from harness.bench.steps import (
 from harness.canonical import plain
 from harness.catalog import PROPORTIONAL, Recipe, Source, SourceSet, Target, Training
 from harness.formats import get_format
+from harness.train.mixture import epoch_counts
 
 _PREDICT_SHARE = 1 / 3  # a forward pass costs a third of forward and backward
 
@@ -35,7 +38,7 @@ _PREDICT_SHARE = 1 / 3  # a forward pass costs a third of forward and backward
 class StepMaker:
     """Adds steps to a plan; a step that is there already is added once."""
 
-    data: SuiteData
+    data: PlanData
     settings: Settings
     plan: Plan = field(default_factory=Plan)
     _backbones: dict[str, BackboneRef] = field(default_factory=dict)
@@ -49,8 +52,9 @@ class StepMaker:
             reference = BackboneRef(
                 spec.name, files.digest, files.reduction_factor, folder=files.folder
             )
+        elif spec.pretrain is None:  # its weights are not needed to count what it costs
+            reference = BackboneRef(spec.name, DECLARED, spec.reduction_factor)
         else:
-            assert spec.pretrain is not None, f"{spec.name} has neither files nor pretrain"
             texts = self.data.texts(spec)
             inputs = {
                 "backbone": plain(spec.pretrain),
@@ -91,12 +95,17 @@ class StepMaker:
             work,
             rows,
             _training_cost(training, rows, source.format),
+            reads=(Reads(source.format, rows, len(self.data.source(source, "dev"))),),
         )
         return SourceRef(work, step.key)
 
     def joint(self, work: JointWork) -> tuple[SourceRef, ...]:
         """The step that trains one adapter on several sources, for each of which it is."""
         sizes = [len(self.data.drawn(part)) for part in work.parts]
+        reads = tuple(
+            Reads(part.source.format, count, len(self.data.source(part.source, "dev")))
+            for part, count in zip(work.parts, epoch_counts(sizes, work.mixture), strict=True)
+        )
         inputs = {
             **self._backbone_inputs(work.backbone),
             "name": work.name,
@@ -117,10 +126,8 @@ class StepMaker:
             _backbone_needs(work.backbone),
             work,
             sum(sizes),
-            sum(
-                _training_cost(work.training, rows, part.source.format)
-                for part, rows in zip(work.parts, sizes, strict=True)
-            ),
+            sum(_training_cost(work.training, one.train, one.format) for one in reads),
+            reads=reads,
         )
         return tuple(SourceRef(part, step.key, work.name) for part in work.parts)
 
@@ -139,11 +146,18 @@ class StepMaker:
         mixture = source_set.mixture if source_set and mode == "mixture" else PROPORTIONAL
         if mode == "mixture":
             datasets = [self.data.drawn(ref.work) for ref in sources]
-            datasets += [self.data.source(ref.source, "dev") for ref in selecting(sources, target)]
+            counts = epoch_counts([len(found) for found in datasets], mixture)
+            reads = [
+                Reads(ref.source.format, count) for ref, count in zip(sources, counts, strict=True)
+            ]
+            for ref in selecting(sources, target):
+                datasets.append(self.data.source(ref.source, "dev"))
+                reads.append(Reads(ref.source.format, 0, len(datasets[-1])))
             formats = sorted({ref.source.format for ref in sources})
             options: Mapping[str, str] = {}  # what is trained is the sources' tasks
         else:
             datasets = [self.data.target(target, split) for split in ("train", "dev")]
+            reads = [Reads(target.format, len(datasets[0]), len(datasets[1]))]
             formats = [target.format]
             options = self._options(backbone, target)
         steps = adapter_steps(sources)
@@ -171,6 +185,7 @@ class StepMaker:
             FitWork(backbone, recipe, sources, target, training, mode, seed, mixture),
             rows,
             _training_cost(training, rows, formats[0]) * (1 + 0.3 * len(steps)),
+            reads=tuple(reads),
         )
 
     def predict(
@@ -226,9 +241,10 @@ class StepMaker:
         rows: int,
         cost: float,
         largest: int = 0,
+        reads: tuple[Reads, ...] = (),
     ) -> Step:
         key = step_key(kind, inputs, self.settings)
-        step = Step(kind, key, label, needs, work, cost, rows, largest)
+        step = Step(kind, key, label, needs, work, cost, rows, largest, reads)
         return self.plan.steps.setdefault(step.id, step)
 
     def _backbone_inputs(self, backbone: BackboneRef) -> dict[str, object]:

@@ -132,10 +132,20 @@ Work = BackboneWork | SourceWork | JointWork | FitWork | PredictWork
 
 
 @dataclass(frozen=True, slots=True)
+class Reads:
+    """Examples of one format that a training reads: in every epoch, and at every evaluation."""
+
+    format: str
+    train: int
+    dev: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One unit of work. `needs` are the keys of what it builds on; `cost` is in relative units.
 
-    `rows` are the examples that it trains on or scores, `largest` those of the largest set.
+    `rows` are the examples that it trains on or scores, `largest` those of the largest set;
+    `reads` are those of a training by task.
     """
 
     kind: str
@@ -146,6 +156,7 @@ class Step:
     cost: float
     rows: int
     largest: int = 0
+    reads: tuple[Reads, ...] = ()
 
     @property
     def id(self) -> tuple[str, str]:

@@ -69,11 +69,12 @@ def _source_sets(catalog: Catalog, file_of: FileOf) -> Iterator[Problem]:
 
 def _backbone(catalog: Catalog, backbone: Backbone, file: Path) -> Iterator[Problem]:
     pretrain = backbone.pretrain
+    for key, sizes in (("pretrain", pretrain), ("shape", backbone.shape)):
+        if sizes is not None and sizes.hidden_size % sizes.heads:
+            allowed = f"a divisor of hidden_size ({sizes.hidden_size})"
+            yield problem(file, f"{key}.heads", str(sizes.heads), allowed, "correct one of them")
     if pretrain is None:
         return
-    if pretrain.hidden_size % pretrain.heads:
-        allowed = f"a divisor of hidden_size ({pretrain.hidden_size})"
-        yield problem(file, "pretrain.heads", str(pretrain.heads), allowed, "correct one of them")
     for place, text in enumerate(pretrain.texts):
         key = f"pretrain.texts[{place}]"
         for language in text.languages:
@@ -110,6 +111,7 @@ def _target(catalog: Catalog, target: Target, file: Path) -> Iterator[Problem]:
     yield from _labels(file, target.format, target.labels)
     yield from _target_splits(catalog, target, file, "")
     yield from _expected(target, file, "")
+    yield from _size(target, file)
     if target.hub is not None:
         yield from _expected(target.on_hub(), file, "hub.")
         yield from _target_splits(catalog, target.on_hub(), file, "hub.")
@@ -152,6 +154,23 @@ def _expected(target: Target, file: Path, prefix: str) -> Iterator[Problem]:
             if code not in target.languages:
                 allowed = f"languages that are scored: {names(target.languages, 60)}"
                 yield problem(file, f"{prefix}expected", f"'{code}'", allowed, "remove it")
+
+
+def _size(target: Target, file: Path) -> Iterator[Problem]:
+    size = target.size
+    if size is None:
+        return
+    for key, found in (("dev", size.dev), ("test", size.test)):
+        for code in found if isinstance(found, Mapping) else ():
+            if code not in target.languages:
+                allowed = f"languages that are scored: {names(target.languages, 60)}"
+                yield problem(file, f"size.{key}", f"'{code}'", allowed, "remove it")
+    for place, key in enumerate(size.unverified):
+        if not getattr(size, key):
+            todo = f"add size.{key}, or remove it"
+            yield problem(
+                file, f"size.unverified[{place}]", f"'{key}'", "a split with a size", todo
+            )
 
 
 def _hub(target: Target, hub: HubSplits, file: Path) -> Iterator[Problem]:

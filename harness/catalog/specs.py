@@ -99,6 +99,28 @@ class Pretraining:
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """Sizes of an encoder; `positions` is the longest input in tokens."""
+
+    vocabulary: int
+    hidden_size: int
+    intermediate_size: int
+    layers: int
+    heads: int
+    positions: int
+    dropout: bool  # in the attention, while it trains
+
+    @property
+    def weights(self) -> int:
+        """Number of weights, without the pooler that no head uses."""
+        d, wide = self.hidden_size, self.intermediate_size
+        # Words, positions (two rows more than it can read), one type, and a layer norm.
+        embeddings = (self.vocabulary + self.positions + 2 + 1 + 2) * d
+        attention, feed_forward, norms = 4 * d * (d + 1), 2 * d * wide + d + wide, 4 * d
+        return embeddings + self.layers * (attention + feed_forward + norms)
+
+
+@dataclass(frozen=True, slots=True)
 class Backbone:
     """The frozen pretrained encoder: built in, a folder, a hub id, or pretrained here."""
 
@@ -113,6 +135,7 @@ class Backbone:
     licence: str = ""
     get: str = ""  # how to get the files it is pretrained on, in words
     world: bool = False  # its vocabulary knows the world's languages and no other
+    shape: Shape | None = None  # for plans where its files are not at hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +222,25 @@ class HubSplits:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetSize:
+    """How many rows the splits have, for plans without them; nothing is checked against it.
+
+    `dev` and `test` are one number for each language, or a number by language. `unverified` names
+    the splits whose numbers were not counted here.
+    """
+
+    train: int = 0
+    dev: Mapping[str, int] | int = 0
+    test: Mapping[str, int] | int = 0
+    unverified: tuple[str, ...] = ()
+
+    def rows(self, split: str, language: str) -> int:
+        """Rows of a split (train, dev, test) in a language; 0 where not known."""
+        found = {"train": self.train, "dev": self.dev, "test": self.test}[split]
+        return int(found.get(language, 0) if isinstance(found, Mapping) else found)
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """A task trained on English (or not at all) and scored in each of its languages.
 
@@ -233,6 +275,7 @@ class Target:
     doc_stride: int = 128
     expected: Mapping[str, int] | int | None = None
     keep_out: tuple[KeptOut, ...] = ()
+    size: TargetSize | None = None
 
     def kept_out(self) -> tuple[tuple[str, SplitSpec], ...]:
         """What `keep_out` reads: each language with a spec."""
