@@ -61,6 +61,7 @@ class SuiteData:
     def source(self, source: Source, split: str) -> Dataset:
         """A source's `train` or `dev` set."""
         spec = source.train if split == "train" else source.dev
+        assert spec is not None, f"{source.name} is an adapter from elsewhere, without rows"
         return self._training(source.name, split, spec, source.language, source.labels)
 
     def target(self, target: Target, split: str) -> Dataset:

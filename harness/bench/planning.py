@@ -42,6 +42,7 @@ def plan_source(
     """The plan of training one source adapter."""
     check_fit(backbone, source, setting)
     maker = StepMaker(data, settings)
+    maker.externals.check_fit(backbone, source)
     maker.source(maker.backbone(backbone), source, setting, seed)
     return maker.plan
 
@@ -113,8 +114,11 @@ class _Planner:
         if implementation.defined(task_format):
             trained = implementation.fit(task_format) is not None
             check_fit(known, target, setting, trained=trained)
-            for name in source_set.sources if source_set else ():
-                check_fit(known, self.catalog.source(name), setting)
+            sources = self.catalog.sources_of(source_set.name) if source_set else ()
+            for source in sources:
+                check_fit(known, source, setting)
+                self.make.externals.check_fit(known, source)
+            self.make.externals.check_recipe(recipe, sources, target)
 
     def _cell(
         self,

@@ -160,7 +160,10 @@ class RecordMaker:
             "name": cell.setting,
             "hyperparameters": used(cell.training) if cell.training else {},
             "sources": {
-                ref.source.name: used(ref.source.training_for(cell.setting)) for ref in cell.sources
+                ref.source.name: {"adapter": ref.adapter}
+                if ref.adapter
+                else used(ref.source.training_for(cell.setting))
+                for ref in cell.sources
             },
         }
 

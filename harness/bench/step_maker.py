@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 
 from harness.bench.backbones import KnownBackbone
 from harness.bench.data import SuiteData
+from harness.bench.external import Externals
 from harness.bench.plan import Plan
 from harness.bench.scoring import target_format
 from harness.bench.steps import (
+    EXTERNAL_VERSION,
     BackboneRef,
     BackboneWork,
+    ExternalWork,
     FitWork,
     PredictWork,
     Settings,
@@ -36,6 +39,7 @@ class StepMaker:
     data: SuiteData
     settings: Settings
     plan: Plan = field(default_factory=Plan)
+    externals: Externals = field(default_factory=Externals)
     _backbones: dict[str, BackboneRef] = field(default_factory=dict)
 
     def backbone(self, known: KnownBackbone) -> BackboneRef:
@@ -70,7 +74,9 @@ class StepMaker:
         return reference
 
     def source(self, backbone: BackboneRef, source: Source, setting: str, seed: int) -> SourceRef:
-        """The step that trains a source adapter under a setting."""
+        """The step that trains a source adapter under a setting, or copies one in."""
+        if source.adapter is not None:
+            return self.external(backbone, source)
         training = source.training_for(setting)
         train, dev = self.data.source(source, "train"), self.data.source(source, "dev")
         inputs = {
@@ -93,6 +99,19 @@ class StepMaker:
             _training_cost(training, len(train), source.format),
         )
         return SourceRef(source, step.key)
+
+    def external(self, backbone: BackboneRef, source: Source) -> SourceRef:
+        """The step that copies an adapter from elsewhere: the same for all settings and seeds."""
+        opened = self.externals.open(source)
+        inputs = {
+            "backbone": backbone.digest,
+            "external": [EXTERNAL_VERSION, opened.digest],
+            "source": _task_identity(source),
+        }
+        work = ExternalWork(backbone, source, opened.folder, opened.digest, opened.weights)
+        needs = _backbone_needs(backbone)
+        step = self._add("source", f"copy {source.name}", inputs, needs, work, 0, 0.0)
+        return SourceRef(source, step.key, opened.digest)
 
     def fit(
         self,

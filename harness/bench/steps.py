@@ -15,6 +15,7 @@ from harness.model import Numerics
 
 # Raised when the code of a step changes what it computes; older artifacts are then made anew.
 STEP_VERSIONS = {"backbone": 2, "source": 2, "fit": 2, "predict": 1}
+EXTERNAL_VERSION = 1  # the like for copies of adapters from elsewhere, which are source steps too
 _LIBRARIES = ("torch", "transformers", "adapters", "tokenizers", "numpy")
 
 
@@ -45,10 +46,14 @@ class BackboneRef:
 
 @dataclass(frozen=True, slots=True)
 class SourceRef:
-    """A source and the step that trains its adapter."""
+    """A source and the step that trains its adapter, or copies it in.
+
+    `adapter` is the digest of one from elsewhere.
+    """
 
     source: Source
     step: str
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,17 @@ class SourceWork:
     source: Source
     training: Training
     seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalWork:
+    """Copy an adapter from elsewhere, which lies in `folder`; `weights` is their number."""
+
+    backbone: BackboneRef
+    source: Source
+    folder: Path
+    digest: str
+    weights: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +109,7 @@ class PredictWork:
     seed: int
 
 
-Work = BackboneWork | SourceWork | FitWork | PredictWork
+Work = BackboneWork | SourceWork | ExternalWork | FitWork | PredictWork
 
 
 @dataclass(frozen=True, slots=True)

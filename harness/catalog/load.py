@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -192,6 +193,9 @@ def _add_document(
         return
     if kind in ("sources", "targets"):
         document = {"labels": [], **document}
+    if "folder" in document.get("adapter", {}):
+        folder = file.parent / Path(document["adapter"]["folder"]).expanduser()
+        document = {**document, "adapter": {"folder": os.path.abspath(folder)}}
     loading.add(kind, name, file, build(cls, document))
 
 

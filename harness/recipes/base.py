@@ -52,6 +52,7 @@ class Recipe(ABC):
 
     kind: ClassVar[str]
     full: ClassVar[bool] = False  # trains the backbone itself
+    fuses: ClassVar[bool] = False  # weighs the sources' adapters, which must be alike for that
 
     def fit(self, goal_format: Format[Any]) -> str | None:
         """What is trained for a target of this format."""
