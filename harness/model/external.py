@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,14 @@ from harness.model.hub import first_line, hub_snapshot
 
 _WRITTEN = "what save_adapter of the `adapters` library writes"
 _MODEL_TYPE, _MODEL_CLASS = "xlm-roberta", "XLMRoberta"
-_PARALLEL = "its output goes beside its layer's, where an adapter stacked on it cuts it off"
+_READING = (
+    SafetensorError, EOFError, KeyError, OSError, RuntimeError, TypeError, ValueError,
+)  # fmt: skip
+# Options of bottleneck adapters that are refused, and why.
+_REFUSED = {
+    "is_parallel": "its output goes beside its layer's, where an adapter stacked on it cuts it off",
+    "ln_before": "its weights have two names each then, and safetensors cannot hold such",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +129,9 @@ def _read_config(source: str, file: Path) -> Mapping[str, Any]:
     if config.get("architecture") is not None:
         allowed = "bottleneck adapters (without `architecture`), which alone recipes can compose"
         raise wrong("config.architecture", config["architecture"], allowed)
-    if config.get("is_parallel"):
-        raise wrong("config.is_parallel", True, f"false: {_PARALLEL}")
+    for key, reason in _REFUSED.items():
+        if config.get(key):
+            raise wrong(f"config.{key}", config[key], f"false: {reason}")
     return about
 
 
@@ -133,13 +143,14 @@ def _read_weights(source: str, file: Path) -> dict[str, tuple[int, ...]]:
         if file.name == ADAPTER_WEIGHTS[0]:
             tensors = load_file(file)
         else:  # a pickle; only one of plain tensors is opened
-            tensors = torch.load(file, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings(action="ignore"):  # of odd ones, which are errors anyway
+                tensors = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{where}: a pickle that holds more than tensors, or is damaged, and pickles can run "
             f"code; allowed: tensors alone; ask its publisher for {ADAPTER_WEIGHTS[0]}"
         ) from error
-    except (SafetensorError, EOFError, RuntimeError, ValueError, KeyError, TypeError) as error:
+    except _READING as error:
         raise InputError(
             f"{where}: cannot be read ({first_line(error)}); allowed: {_WRITTEN}, the whole file; "
             "copy or fetch it again"
@@ -160,5 +171,5 @@ def _read_weights(source: str, file: Path) -> dict[str, tuple[int, ...]]:
 
 def _wrong(source: str, file: Path, key: str, got: object, allowed: str, todo: str) -> InputError:
     place = f"{file}: {key}" if key else str(file)
-    shown = "nothing" if got is None else f"'{got}'" if isinstance(got, str) else repr(got)[:80]
+    shown = "nothing" if got is None else json.dumps(got, ensure_ascii=False)[:80]
     return InputError(f"source '{source}': {place}: got {shown}; allowed: {allowed}; {todo}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -26,14 +27,14 @@ _BUILDING = (
     ArithmeticError, AssertionError, AttributeError, ImportError, KeyError, RuntimeError,
     TypeError, ValueError,
 )  # fmt: skip
-# Where an adapter sits, and how it takes its input and hands on its output: Fuse goes by its last.
-_ALIKE = (
-    "mh_adapter", "output_adapter", "leave_out", "original_ln_before", "original_ln_after",
-    "residual_before_ln",
-)  # fmt: skip
+# Fuse takes what the up-projection gives, in every place where the adapter above it sits.
+_FUSED = {
+    "ln_after": False, "use_gating": False, "inv_adapter": False, "output_adapter": True,
+    "leave_out": False,
+}  # fmt: skip
+# Where else it sits, how it takes its input and hands on its output: Fuse goes by its last.
+_ALIKE = ("mh_adapter", "original_ln_before", "original_ln_after", "residual_before_ln")
 _OWN: Mapping[str, Any] = SeqBnConfig().to_dict()  # of the adapters that are trained here
-# What comes after the up-projection, where Fuse takes over, or before the first layer.
-_LEFT_OUT_BY_FUSE = ("ln_after", "use_gating", "inv_adapter")
 
 
 def check_fits(opened: OpenedAdapter, backbone: Backbone, hidden_size: int, layers: int) -> None:
@@ -63,15 +64,17 @@ def check_fuses(opened: OpenedAdapter, recipe: str, first: OpenedAdapter | str) 
     `first` is the first source of the set, by its name alone where its adapter is trained here.
     """
     todo = f"leave it out of source sets of recipe '{recipe}', or use a recipe that stacks it"
-    for key in _LEFT_OUT_BY_FUSE:
-        if opened.config.get(key):
-            allowed = "none, as fusion would leave that part of the adapter out"
-            raise opened.wrong(f"config.{key}", opened.config[key], allowed, todo)
+    for key, wanted in _FUSED.items():
+        got = opened.config.get(key, _OWN[key])
+        if bool(got) != wanted:
+            allowed = "true" if wanted else "none"
+            allowed += ", for fusion takes the output of its up-projection in every layer"
+            raise opened.wrong(f"config.{key}", got, allowed, todo)
     theirs, name = (_OWN, first) if isinstance(first, str) else (first.config, first.source)
     for key in _ALIKE:
-        got, wanted = _value(opened.config, key), _value(theirs, key)
-        if got != wanted:
-            allowed = f"{wanted!r} as in source '{name}', for fusion reads its input once for all"
+        got, like = (one.get(key, _OWN[key]) for one in (opened.config, theirs))
+        if got != like:
+            allowed = f"{json.dumps(like)} as in source '{name}', for they share their input"
             raise opened.wrong(f"config.{key}", got, allowed, todo)
 
 
@@ -124,8 +127,3 @@ def _hub_id(name: object) -> str | None:
         return None
     moved = _MOVED.get(name, name)
     return moved if _HUB_ID.fullmatch(moved) else None
-
-
-def _value(config: Mapping[str, Any], key: str) -> Any:
-    value = config.get(key, _OWN[key])
-    return sorted(set(value)) if key == "leave_out" else value
