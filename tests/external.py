@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def save(
 ) -> Path:
     """A folder that save_adapter wrote; its weights are far enough from zero to be missed."""
     torch.manual_seed(seed)
-    model = XLMRobertaAdapterModel(shape or SHAPE)
+    model = XLMRobertaAdapterModel(deepcopy(shape or SHAPE))  # it writes into it
     model.add_adapter(name, config=config)
     with torch.no_grad():
         for key, parameter in model.named_parameters():

@@ -22,6 +22,7 @@ from harness.results import read_record, validate_record
 from tests.bench.conftest import Results, Runner, write_catalog, xstilts
 from tests.bench.test_bad_input import refused
 from tests.bench.test_plan import RETRIEVAL
+from tests.cli.test_docker import job_of, loaded
 from tests.external import NARROW, WEIGHTS, plain_nano, save
 from tests.nano import examples_of, goal_of, load_model
 
@@ -306,3 +307,22 @@ def test_data_lists_and_checks_it(runner: Runner, tmp_path: Path) -> None:
     assert tables.code == 0, tables.err
     assert "tiny.A0" in tables.out
     assert "ext.B0" not in tables.out  # the tables are of rows
+
+
+def test_a_container_sees_its_folder_and_what_links_in_it_lead_to(tmp_path: Path) -> None:
+    catalog = catalog_in(tmp_path / "catalog")
+    file = catalog / "adapter/adapter_config.json"
+    file.rename(tmp_path / "blob")
+    file.symlink_to(tmp_path / "blob")
+    arguments = ["ext", "--catalog", str(catalog), "--out", str(tmp_path / "out")]
+    job = job_of(arguments)
+    assert {catalog / "adapter", tmp_path / "blob"} <= set(job.readable)
+    assert not job.network
+    shutil.rmtree(catalog / "adapter")
+    loaded.cache_clear()
+    with pytest.raises(InputError, match=r"source 'ext\.B0': .*adapter is not a folder"):
+        job_of(arguments)
+    hub = f"{{hub: acme/adapter, revision: {'ab' * 20}}}"
+    (catalog / "sources/ext.B0.yaml").write_text(SOURCE.replace("{folder: ../adapter}", hub))
+    loaded.cache_clear()
+    assert job_of(arguments).network
