@@ -135,6 +135,8 @@ def check_fit(
 
 def _lengths(task: Source | Target, setting: str, trained: bool) -> Iterator[tuple[str, int]]:
     if isinstance(task, Source):
+        if task.adapter is not None:
+            return  # its rows are not read
         key = f"settings.{setting}" if setting in task.settings else "training"
         yield f"{key}.max_length", task.training_for(setting).max_length
         return

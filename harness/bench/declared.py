@@ -95,8 +95,7 @@ class DeclaredData:
         """As many rows as `size` says."""
         name = f"{source.name}/{split}"
         if source.world:
-            spec = source.train if split == "train" else source.dev
-            return self._world(spec, source.language, source.labels, name)
+            return self._world(source.spec_of(split), source.language, source.labels, name)
         count = 0 if source.size is None else getattr(source.size, split)
         self._note(f"source '{source.name}'", source.name, split, count)
         return DeclaredRows(name, source.language, count)

@@ -24,7 +24,7 @@ def estimate(
         pairs = [
             (step.cost, _wall_seconds(store, step))
             for step in plan.steps.values()
-            if step.kind == kind and step.id in done
+            if step.kind == kind and step.id in done and step.cost  # copies have none
         ]
         if pairs:
             measured.add(kind)

@@ -13,6 +13,7 @@ from harness.bench.plan import Plan
 from harness.bench.scoring import target_format
 from harness.bench.steps import (
     BackboneWork,
+    ExternalWork,
     FitWork,
     JointWork,
     PredictWork,
@@ -108,6 +109,8 @@ def compute(plan: Plan, step: Step) -> Compute:
     bottleneck = max(1, shape.hidden_size // work.backbone.reduction_factor)
     if isinstance(work, SourceWork | JointWork):
         return _training(step.reads, work.training, shape, Parts(bottleneck, trained=1))
+    if isinstance(work, ExternalWork):
+        return Compute()
     parts = _composition(work, bottleneck)
     if isinstance(work, FitWork):
         return _training(step.reads, work.training, shape, parts)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from harness.bench.plan import Plan
 from harness.bench.steps import (
     BackboneWork,
+    ExternalWork,
     FitWork,
     JointWork,
     PredictWork,
@@ -57,6 +58,8 @@ def footprint(plan: Plan, step: Step, settings: Settings) -> Footprint:
         logits = tokens * spec.mask_rate * shape.vocabulary * _FLOAT * _LOGITS
         activations = logits + _activations(shape, tokens, spec.max_positions, 0)
         return _training(shape, shape.weights, 0, activations)
+    if isinstance(work, ExternalWork):
+        return Footprint(_loaded(shape, work.weights), work.weights * _FLOAT)
     adapter = _adapter_weights(shape, work.backbone.reduction_factor)
     if isinstance(work, SourceWork | JointWork):
         return _training(shape, adapter, 0, _passes(shape, work.training, work, settings))

@@ -61,7 +61,12 @@ def plan_source(
     """The plan of training one source adapter."""
     check_fit(backbone, source, setting)
     maker = StepMaker(data, settings)
-    known, source = maker.backbone(backbone), data.labelled(source)
+    known = maker.backbone(backbone)
+    if source.adapter is not None:
+        maker.externals.check_fit(backbone, source)
+        maker.external(known, source)
+        return maker.plan
+    source = data.labelled(source)
     maker.source(SourceWork(known, source, source.training_for(setting), seed, source.name))
     return maker.plan
 
@@ -138,8 +143,12 @@ class _Planner:
         if implementation.defined(task_format):
             trained = implementation.fit(task_format) is not None
             check_fit(known, target, setting, trained=trained)
-            for member in source_set.sources if source_set else ():
-                check_fit(known, self.catalog.source(member.source), setting)
+            sources = self.catalog.sources_of(source_set.name) if source_set else ()
+            for source in sources:
+                check_fit(known, source, setting)
+                self.make.externals.check_fit(known, source)
+            if source_set is not None:
+                self.make.externals.check_recipe(recipe, source_set, sources, target)
 
     def _cell(
         self,
@@ -198,13 +207,19 @@ class _Planner:
         """The sources of a set, and how they are trained together if the recipe wants it so."""
         if source_set is None:
             return (), None
-        parts = [
-            SourceWork(backbone, source, source.training_for(setting), seed, member.name, draw)
-            for member, draw in draws(source_set)
-            for source in [self.make.data.labelled(self.catalog.source(member.source))]
-        ]
+        parts = []
+        refs = []
+        for member, draw in draws(source_set):
+            source = self.catalog.source(member.source)
+            if source.adapter is not None:
+                refs.append(self.make.external(backbone, source))
+                continue
+            source, training = self.make.data.labelled(source), source.training_for(setting)
+            parts.append(SourceWork(backbone, source, training, seed, member.name, draw))
+            if not implementation.joint:
+                refs.append(self.make.source(parts[-1]))
         if not implementation.joint:
-            return tuple(map(self.make.source, parts)), None
+            return tuple(refs), None
         training = source_set.settings.get(setting, parts[0].training)
         name = f"mixture-{source_set.name}"
         work = JointWork(backbone, tuple(parts), training, source_set.mixture, seed, name)

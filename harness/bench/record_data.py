@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.bench.data import SuiteData, data_summary, scored_sets
 from harness.bench.plan import Cell
+from harness.bench.steps import SourceWork
 from harness.catalog import Target
 from harness.data import Dataset, Overlap, count_overlap
 
@@ -25,8 +26,10 @@ class RecordData:
         scored = scored_sets(self.data, target)
         trained = self._trained_on(cell)
         found = {name: self._overlap(name, dataset, target) for name, dataset in trained.items()}
+        external = _from_elsewhere(cell)
         return {
             **data_summary({**scored, **trained}),
+            **({"external": external} if external else {}),
             "overlap": {
                 code: {name: counts[code] for name, counts in found.items()}
                 for code in target.languages
@@ -43,8 +46,9 @@ class RecordData:
             for split in ("train", "dev"):
                 datasets[f"{cell.target.name}/{split}"] = self.data.target(cell.target, split)
         for ref in cell.sources:
-            datasets[f"{ref.name}/train"] = self.data.drawn(ref.work)
-            datasets[f"{ref.name}/dev"] = self.data.source(ref.source, "dev")
+            if isinstance(ref.work, SourceWork):
+                datasets[f"{ref.name}/train"] = self.data.drawn(ref.work)
+                datasets[f"{ref.name}/dev"] = self.data.source(ref.source, "dev")
         return datasets
 
     def _overlap(self, name: str, dataset: Dataset, target: Target) -> dict[str, int]:
@@ -72,3 +76,16 @@ class RecordData:
                 own.keys[rule].isdisjoint(scored.keys[rule]) for rule in own.rules
             ) and (not own.running or own.pieces.isdisjoint(scored.pieces))
         return self._clean[name]
+
+
+def _from_elsewhere(cell: Cell) -> dict[str, Any]:
+    """What is known of adapters that were trained elsewhere, on rows that are not known."""
+    return {
+        ref.source.name: {
+            "digest": ref.adapter,
+            "hub": ref.source.adapter.place,
+            "licence": ref.source.licence,
+        }
+        for ref in cell.sources
+        if ref.source.adapter is not None
+    }

@@ -16,7 +16,7 @@ from harness.bench.data import SuiteData
 from harness.bench.plan import Cell
 from harness.bench.record_data import RecordData
 from harness.bench.scoring import target_format, target_options
-from harness.bench.steps import Settings, adapter_steps
+from harness.bench.steps import Settings, SourceWork, adapter_steps
 from harness.bench.store import Store
 from harness.bench.work import FLOORS, PREDICTIONS, STATISTICS, TUNED
 from harness.canonical import file_digest, plain
@@ -154,7 +154,12 @@ class RecordMaker:
         return {
             "name": cell.setting,
             "hyperparameters": used(cell.training) if cell.training else {},
-            "sources": {ref.name: used(ref.work.training) for ref in cell.sources},
+            "sources": {
+                ref.name: used(ref.work.training)
+                if isinstance(ref.work, SourceWork)
+                else {"adapter": ref.work.digest}
+                for ref in cell.sources
+            },
             "joint": used(cell.joint) if cell.joint else None,
         }
 

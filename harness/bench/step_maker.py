@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from harness.bench.backbones import KnownBackbone
 from harness.bench.data import encode_options
 from harness.bench.declared import DECLARED, PlanData
+from harness.bench.external import Externals
 from harness.bench.plan import Plan
 from harness.bench.scoring import target_format
 from harness.bench.steps import (
+    EXTERNAL_VERSION,
     BackboneRef,
     BackboneWork,
+    ExternalWork,
     FitWork,
     JointWork,
     PredictWork,
@@ -41,6 +44,7 @@ class StepMaker:
     data: PlanData
     settings: Settings
     plan: Plan = field(default_factory=Plan)
+    externals: Externals = field(default_factory=Externals)
     _backbones: dict[str, BackboneRef] = field(default_factory=dict)
 
     def backbone(self, known: KnownBackbone) -> BackboneRef:
@@ -131,6 +135,19 @@ class StepMaker:
         )
         return tuple(SourceRef(part, step.key, work.name) for part in work.parts)
 
+    def external(self, backbone: BackboneRef, source: Source) -> SourceRef:
+        """The step that copies an adapter from elsewhere: the same for all settings and seeds."""
+        opened = self.externals.open(source)
+        inputs = {
+            "backbone": backbone.digest,
+            "external": [EXTERNAL_VERSION, opened.digest],
+            "source": _task_identity(source),
+        }
+        work = ExternalWork(backbone, source, opened.folder, opened.digest, opened.weights)
+        needs = _backbone_needs(backbone)
+        step = self._add("source", f"copy {source.name}", inputs, needs, work, 0, 0.0)
+        return SourceRef(work, step.key)
+
     def fit(
         self,
         backbone: BackboneRef,
@@ -145,7 +162,7 @@ class StepMaker:
         """The step that trains what a recipe trains for a target."""
         mixture = source_set.mixture if source_set and mode == "mixture" else PROPORTIONAL
         if mode == "mixture":
-            datasets = [self.data.drawn(ref.work) for ref in sources]
+            datasets = [self.data.drawn(ref.rows) for ref in sources]
             counts = epoch_counts([len(found) for found in datasets], mixture)
             reads = [
                 Reads(ref.source.format, count) for ref, count in zip(sources, counts, strict=True)

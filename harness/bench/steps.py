@@ -16,6 +16,7 @@ from harness.model import Numerics
 
 # Raised when the code of a step changes what it computes; older artifacts are then made anew.
 STEP_VERSIONS = {"backbone": 2, "source": 2, "fit": 2, "predict": 1}
+EXTERNAL_VERSION = 1  # the like for copies of adapters from elsewhere, which are source steps too
 _LIBRARIES = ("torch", "transformers", "adapters", "tokenizers", "numpy")
 
 
@@ -76,13 +77,29 @@ class JointWork:
 
 
 @dataclass(frozen=True, slots=True)
+class ExternalWork:
+    """Copy an adapter from elsewhere, which lies in `folder`; `weights` is their number."""
+
+    backbone: BackboneRef
+    source: Source
+    folder: Path
+    digest: str
+    weights: int
+
+    @property
+    def name(self) -> str:
+        """What its adapter is called."""
+        return self.source.name
+
+
+@dataclass(frozen=True, slots=True)
 class SourceRef:
     """A source as a set takes it, and the step that has its adapter.
 
     `joint` names the adapter where one is trained on several sources together.
     """
 
-    work: SourceWork
+    work: SourceWork | ExternalWork
     step: str
     joint: str = ""
 
@@ -90,6 +107,12 @@ class SourceRef:
     def source(self) -> Source:
         """The source itself, of which the set may take a part."""
         return self.work.source
+
+    @property
+    def rows(self) -> SourceWork:
+        """What it trains on; an adapter from elsewhere comes without rows."""
+        assert isinstance(self.work, SourceWork), f"{self.name} comes from elsewhere"
+        return self.work
 
     @property
     def name(self) -> str:
@@ -128,7 +151,7 @@ class PredictWork:
     seed: int
 
 
-Work = BackboneWork | SourceWork | JointWork | FitWork | PredictWork
+Work = BackboneWork | SourceWork | JointWork | ExternalWork | FitWork | PredictWork
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from harness.bench.scoring import OnProgress, Scorer, target_format
 from harness.bench.steps import (
     BackboneRef,
     BackboneWork,
+    ExternalWork,
     FitWork,
     JointWork,
     PredictWork,
@@ -40,9 +41,11 @@ from harness.model import (
     Assembly,
     BackboneFiles,
     adapter_name,
+    import_adapter,
     load_assembly,
     load_backbone,
     load_tokenizer,
+    read_adapter,
     silence_libraries,
     stored_parameters,
 )
@@ -98,6 +101,8 @@ class Worker:
                 return self._source(step, step.work, folder)
             case JointWork():
                 return self._joint(step, step.work, folder)
+            case ExternalWork():
+                return self._external(step.work, folder)
             case FitWork():
                 return self._fit(step, step.work, folder)
             case PredictWork():
@@ -108,7 +113,7 @@ class Worker:
             return int(torch.cuda.max_memory_allocated())
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
-    # --- the four kinds of step ---
+    # --- the kinds of step ---
 
     def _backbone(self, step: Step, work: BackboneWork, folder: Path) -> dict[str, Any]:
         texts = self.data.texts(work.backbone)
@@ -181,6 +186,25 @@ class Worker:
             work.mixture,
         )
 
+    def _external(self, work: ExternalWork, folder: Path) -> dict[str, Any]:
+        source = work.source
+        opened = read_adapter(source.name, work.folder, source.get)
+        if opened.digest != work.digest:
+            raise WorkError(
+                f"source '{source.name}': {work.folder}: its files changed during the run; "
+                "run it again"
+            )
+        assembly = import_adapter(self._load(work.backbone), opened, adapter_name(source.name))
+        assembly.save(folder / "trained")
+        about = _about(work.backbone, "external", (), source, seed=0)
+        _write_json(folder / "trained" / ABOUT, {**about, "adapter": work.digest})
+        return {
+            "train_tokens": 0,
+            "steps": 0,
+            "trainable_parameters": 0,
+            "stored_parameters": stored_parameters([folder / "trained"]),
+        }
+
     def _fit(self, step: Step, work: FitWork, folder: Path) -> dict[str, Any]:
         base = self._load(work.backbone)
         tokenizer = load_tokenizer(self._folder(work.backbone))
@@ -198,7 +222,7 @@ class Worker:
                 )
                 for source, ref in zip(sources, work.sources, strict=True)
             ]
-            train_sets = [(g, self.data.drawn(ref.work), o) for g, ref, o in parts]
+            train_sets = [(g, self.data.drawn(ref.rows), o) for g, ref, o in parts]
             chosen = selecting(work.sources, work.target)
             dev_sets = [
                 (g, self.data.source(ref.source, "dev"), o) for g, ref, o in parts if ref in chosen

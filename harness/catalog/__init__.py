@@ -17,6 +17,7 @@ from harness.catalog.sets import (
 )
 from harness.catalog.specs import (
     Backbone,
+    ExternalAdapter,
     Language,
     Part,
     Pretraining,
@@ -36,6 +37,7 @@ __all__ = [
     "Budget",
     "Catalog",
     "Contrast",
+    "ExternalAdapter",
     "Language",
     "Member",
     "Mixture",

@@ -95,8 +95,8 @@ def _problems(error: ValidationError, file: Path) -> Iterator[Problem]:
             for missing in (n for n in needed if given in got and n not in got):
                 allowed = f"a value wherever '{given}' is given"
                 yield problem(file, _join(key, missing), "nothing", allowed, "add it")
-    elif rule == "not":  # what a backbone of another kind has
-        yield problem(file, key, shown(got), "not together with this `kind`", "remove it")
+    elif rule == "not":  # what goes with another kind of document
+        yield problem(file, key, shown(got), str(schema["description"]), "remove it")
     else:
         allowed, todo = _allowed(rule, value, got, schema)
         if isinstance(got, str) and "propertyNames" in error.absolute_schema_path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -192,6 +193,9 @@ def _add_document(
     if kind == "source_sets":  # a name alone is a member, too
         members = [{"source": one} if isinstance(one, str) else one for one in document["sources"]]
         document = {**document, "sources": members}
+    if "folder" in document.get("adapter", {}):
+        folder = file.parent / Path(document["adapter"]["folder"]).expanduser()
+        document = {**document, "adapter": {"folder": os.path.abspath(folder)}}
     loading.add(kind, name, file, build(cls, document))
 
 

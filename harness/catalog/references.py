@@ -38,6 +38,7 @@ _RETRIEVAL = ("bitext_retrieval", _MINING)  # nothing is trained
 _MASKED_LM = "masked_lm"  # how backbones are pretrained: no head to transfer, no floor to beat
 _SPAN_QA = "span_qa"
 _HUB = "hub"
+_NO_LICENCE = ("", "-", "?", "n/a", "no", "none", "tbd", "unclear", "unknown", "unspecified")
 _SPAN_LABELS = ((), ("answerable",), ("answerable", "unanswerable"))
 
 
@@ -88,19 +89,32 @@ def _source(catalog: Catalog, source: Source, file: Path) -> Iterator[Problem]:
         allowed = f"TASK.{source.language}, since the language is '{source.language}'"
         yield problem(file, "name", f"'{source.name}'", allowed, "correct one of them")
     yield from _format(file, source.format, (*_RETRIEVAL, _MASKED_LM))
+    if source.adapter is not None:
+        yield from _licence(file, source.licence)
+        return
     if source.labels_from is None:
         yield from _labels(file, source.format, source.labels)
     else:
         yield from _labels_from(file, source)
     for key, split in (("train", source.train), ("dev", source.dev)):
+        assert split is not None  # the schema says so
         yield from _split(catalog, file, key, split, (source.language,), source.world)
     if source.hub is not None:
         for key, split in (("train", source.hub.train), ("dev", source.hub.dev)):
             yield from _split(catalog, file, f"hub.{key}", split, (source.language,), False)
             yield from _hub_only(file, f"hub.{key}", split, (source.language,))
+    assert source.training is not None
     yield from _training(file, "training", source.training)
     for name, training in source.settings.items():
         yield from _training(file, f"settings.{name}", training)
+
+
+def _licence(file: Path, licence: str) -> Iterator[Problem]:
+    """A problem if nobody said under which licence weights from elsewhere may be used."""
+    if licence.strip().lower() in _NO_LICENCE:
+        allowed = "the licence that the adapter's publisher states"
+        todo = "ask its publisher for one, or choose another adapter"
+        yield problem(file, "licence", f"'{licence}'", allowed, todo)
 
 
 def _target(catalog: Catalog, target: Target, file: Path) -> Iterator[Problem]:

@@ -167,8 +167,25 @@ class HubSource:
 
 
 @dataclass(frozen=True, slots=True)
+class ExternalAdapter:
+    """An adapter that the `adapters` library saved elsewhere: in a local folder, or on the hub."""
+
+    folder: str | None = None  # in YAML relative to the file; absolute once it is loaded
+    hub: str | None = None
+    revision: str | None = None
+    subfolder: str = ""  # of the hub's repository
+
+    @property
+    def place(self) -> str | None:
+        """Where the hub has it, `namespace/name@revision/subfolder`; None for a local folder."""
+        if self.hub is None:
+            return None
+        return f"{self.hub}@{self.revision}" + (f"/{self.subfolder}" if self.subfolder else "")
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
-    """A task in a language with training data, from which one adapter is trained."""
+    """A task in a language, and its adapter: trained on `train`, or one from elsewhere."""
 
     name: str  # task.language, e.g. mnli.en
     description: str
@@ -176,11 +193,12 @@ class Source:
     language: str
     format: str
     labels: tuple[str, ...]
-    train: SplitSpec
-    dev: SplitSpec
-    training: Training
-    split: str
     licence: str
+    train: SplitSpec | None = None  # train, dev, training and split: unless there is an `adapter`
+    dev: SplitSpec | None = None
+    training: Training | None = None
+    split: str = ""
+    adapter: ExternalAdapter | None = None
     get: str = ""  # how to get its files, in words
     citation: str = ""
     world: bool = False
@@ -190,6 +208,12 @@ class Source:
     stand_in: str = ""  # the source that it stands in for, whose data cannot be handed out
     labels_from: LabelRule | None = None  # instead of `labels`
 
+    def spec_of(self, split: str) -> SplitSpec:
+        """Where the rows of its `train` or `dev` split come from."""
+        spec = self.train if split == "train" else self.dev
+        assert spec is not None, f"{self.name} is an adapter from elsewhere, without rows"
+        return spec
+
     def on_hub(self) -> Source:
         """The same source with its rows from the hub; itself where its YAML has no `hub`."""
         if self.hub is None:
@@ -198,7 +222,9 @@ class Source:
 
     def training_for(self, setting: str) -> Training:
         """The hyper-parameters under a setting: its own where given, else `training`."""
-        return self.settings.get(setting, self.training)
+        found = self.settings.get(setting, self.training)
+        assert found is not None, f"{self.name} is an adapter from elsewhere, not trained here"
+        return found
 
 
 @dataclass(frozen=True, slots=True)

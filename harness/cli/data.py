@@ -13,6 +13,7 @@ from tabulate import tabulate
 
 from harness.catalog import Backbone, Catalog, Source
 from harness.cli.common import show_log
+from harness.cli.data_external import check_adapter
 from harness.cli.data_markdown import markdown
 from harness.cli.options import (
     bad_rows_option,
@@ -27,6 +28,7 @@ from harness.data import (
     Finding,
     Owner,
     Split,
+    adapter_files,
     check_splits,
     hub_datasets,
     owners,
@@ -114,6 +116,7 @@ def check(
     context = _context(catalog, data_folder, bad_rows)
     wanted = [split for owner in chosen for split in splits(owner)]
     findings = check_splits(wanted, context, _show)
+    findings += [check_adapter(one) for one in chosen if isinstance(one, Source) and one.adapter]
     if sys.stderr.isatty():
         click.echo("\r" + " " * 60 + "\r", err=True, nl=False)
     rows = [_row(finding) for finding in findings]
@@ -147,6 +150,11 @@ def _context(catalog: Catalog, root: Path | None, bad_rows: str) -> DataContext:
 
 def _describe(owner: Owner, context: DataContext) -> dict[str, Any]:
     found = [file for split in splits(owner) for file in split.files(context)]
+    hub = [f"{name}@{revision}" for name, revision in hub_datasets(owner)]
+    adapter = owner.adapter if isinstance(owner, Source) else None
+    if adapter is not None:
+        found += adapter_files(adapter)
+        hub += [adapter.place] if adapter.place else []
     if isinstance(owner, Backbone):
         assert owner.pretrain is not None
         texts = owner.pretrain.texts
@@ -158,10 +166,10 @@ def _describe(owner: Owner, context: DataContext) -> dict[str, Any]:
         "name": owner.name,
         "format": "masked_lm" if isinstance(owner, Backbone) else owner.format,
         "languages": languages,
-        "split": "texts" if isinstance(owner, Backbone) else owner.split,
+        "split": "texts" if isinstance(owner, Backbone) else "adapter" if adapter else owner.split,
         "licence": owner.licence,
         "get": owner.get,
-        "hub": [f"{name}@{revision}" for name, revision in hub_datasets(owner)],
+        "hub": hub,
         "files": [{"file": name, "present": there} for name, there in dict(found).items()],
     }
 
@@ -204,7 +212,7 @@ def _row(finding: Finding) -> dict[str, Any]:
         "dropped": counts.get("answers_dropped", 0),
         "left_out": sum(left_out),
         "overlap": counts.get("overlap_dropped", 0),
-        "fingerprint": dataset.fingerprint if dataset is not None else None,
+        "fingerprint": dataset.fingerprint if dataset is not None else finding.digest or None,
         "counts": counts,
         "missing": list(finding.missing),
         "problem": finding.problem,

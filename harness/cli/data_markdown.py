@@ -21,7 +21,7 @@ def _training(findings: Sequence[Finding]) -> str:
     body = []
     for finding in findings:
         split, data = finding.split, finding.dataset
-        if split.split in ("test", "keep_out"):
+        if split.split in ("test", "keep_out", "adapter"):
             continue
         counts = data.counts if data is not None else {}
         left_out = [

@@ -12,10 +12,11 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from harness.catalog import Backbone, Catalog, backbone_from_argument
+from harness.catalog import Backbone, Catalog, ExternalAdapter, Source, backbone_from_argument
 from harness.cli.options import check_folder
 from harness.cli.progress import TERMINAL_VARIABLE, on_terminal, size
 from harness.containers.run import Job
+from harness.data import owners
 from harness.errors import InputError
 from harness.machine import total_memory
 
@@ -49,11 +50,14 @@ def bench_job(
 ) -> Job:
     """The command of `context`, without the options `left_out`, as a job for a container."""
     backbones = _backbones(catalog, suite, options["backbone"])
+    adapters = _adapters(catalog, suite)
     hub = options["hub"] or any(one.kind == "hub" for one in backbones)
+    hub = hub or any(one.hub for _, one in adapters)
     network = hub and not any(os.environ.get(name, "").lower() in _TRUE for name in _OFFLINE)
     out = options["out"] or Path("results") / suite
     writable = [out, options["store"] or out / "store"]
     readable = [*options["catalog_folders"], *_folders(backbones, options["backbone"])]
+    readable += _adapter_folders(adapters)
     if options["data_folder"] is not None:
         check_folder(options["data_folder"])
         readable.append(options["data_folder"])
@@ -96,6 +100,26 @@ def _folders(backbones: list[Backbone], named: str | None) -> Iterator[Path]:
         if named is not None and Path(named).is_dir():
             yield Path(named)
         for path in folder.rglob("*"):
+            if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+                yield path.resolve()
+
+
+def _adapters(catalog: Catalog, suite: str) -> list[tuple[str, ExternalAdapter]]:
+    """The sources of the suite that are adapters from elsewhere."""
+    sources = [one for one in owners(catalog, [catalog.suite(suite)]) if isinstance(one, Source)]
+    return [(one.name, one.adapter) for one in sources if one.adapter is not None]
+
+
+def _adapter_folders(adapters: list[tuple[str, ExternalAdapter]]) -> Iterator[Path]:
+    """Their local folders, and what links in these lead to."""
+    for name, adapter in adapters:
+        if adapter.folder is None:
+            continue
+        folder = Path(adapter.folder)
+        if not folder.is_dir():
+            raise InputError(f"source '{name}': {folder} is not a folder; correct `adapter:`")
+        yield folder
+        for path in folder.iterdir():
             if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
                 yield path.resolve()
 

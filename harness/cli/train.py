@@ -13,7 +13,6 @@ import click
 from harness.bench import (
     Bench,
     LocalExecutor,
-    SourceWork,
     Store,
     inspect_backbone,
     plan_source,
@@ -23,6 +22,8 @@ from harness.cli.common import LARGEST_SEED, make_bench, show_log
 from harness.cli.options import backbone_option, data_options, machine_options
 from harness.cli.progress import TerminalProgress
 from harness.errors import InputError, WorkError
+
+_TRAINING = "training.json"
 
 
 @click.command()
@@ -54,6 +55,8 @@ def command(
 ) -> None:
     """Train the adapter of SOURCE (e.g. nli.A0) on the frozen backbone, with its head.
 
+    A source that is an adapter from elsewhere is checked and copied as it is, without a head.
+
     The `adapters` library loads the result with `model.load_adapter("OUT/adapters/NAME",
     use_safetensors=True)`, where NAME is SOURCE with _ for dots; `xstilts evaluate OUT` scores it.
     """
@@ -77,18 +80,30 @@ def command(
     try:
         store.create()
         LocalExecutor(bench.settings, bench.data, workers, progress).run(plan)
-        step = next(s for s in plan.steps.values() if isinstance(s.work, SourceWork))
+        step = next(s for s in plan.steps.values() if s.kind == "source")
         artifact = store.get(step.kind, step.key)
         if artifact is None:
             raise WorkError(f"store: {step.label} is damaged; run the same command again")
-        training = json.loads((artifact / "training.json").read_bytes())
+        best = _best_score(artifact)
         _copy(artifact, out)
     except OSError as error:
         raise WorkError(f"{error.filename or out}: {error.strerror or error}") from error
     finally:
         progress.close()
-    best = "" if training["best_score"] is None else f" (dev score {training['best_score']:.1f})"
-    click.echo(f"{source}: adapter and head in {out}{best}")
+    if spec.adapter is not None:
+        click.echo(f"{source}: adapter from elsewhere in {out}, as it was; nothing was trained")
+        return
+    shown = "" if best is None else f" (dev score {best:.1f})"
+    click.echo(f"{source}: adapter and head in {out}{shown}")
+
+
+def _best_score(artifact: Path) -> float | None:
+    """The dev score that selected the weights, if any did."""
+    file = artifact / _TRAINING
+    if not file.is_file():  # of an adapter from elsewhere
+        return None
+    score: float | None = json.loads(file.read_bytes())["best_score"]
+    return score
 
 
 def _check(bench: Bench, source: Source, setting: str) -> None:
@@ -111,7 +126,8 @@ def _copy(artifact: Path, out: Path) -> None:
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
     try:
         shutil.copytree(artifact / "trained", temporary)
-        shutil.copy(artifact / "training.json", temporary / "training.json")
+        if (artifact / _TRAINING).is_file():
+            shutil.copy(artifact / _TRAINING, temporary / _TRAINING)
         temporary.rename(out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

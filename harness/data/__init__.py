@@ -13,6 +13,7 @@ from harness.data.examples import (
     TaggingExample,
     TextExample,
 )
+from harness.data.external import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_files
 from harness.data.files import text_examples
 from harness.data.inventory import (
     Finding,
@@ -30,6 +31,8 @@ from harness.data.official import load_scored
 from harness.data.overlap import RULES, Overlap, count_overlap, drop_overlap, flag_overlap
 
 __all__ = [
+    "ADAPTER_CONFIG",
+    "ADAPTER_WEIGHTS",
     "ALL_ROWS",
     "READERS",
     "RULES",
@@ -53,6 +56,7 @@ __all__ = [
     "Split",
     "TaggingExample",
     "TextExample",
+    "adapter_files",
     "check_splits",
     "count_overlap",
     "draw_rows",

@@ -63,6 +63,7 @@ class Finding:
     dataset: Dataset | None = None
     missing: tuple[str, ...] = ()
     problem: str = ""
+    digest: str = ""  # of the files of an adapter from elsewhere, which is no data set
 
     @property
     def ok(self) -> bool:

@@ -50,7 +50,7 @@ def with_labels(source: Source, context: DataContext) -> Source:
 def _rows(
     source: Source, split: str, labels: tuple[str, ...] | None, context: DataContext
 ) -> Dataset:
-    spec = source.train if split == "train" else source.dev
+    spec = source.spec_of(split)
     return load_split(spec, source.language, labels, context, f"{source.name}/{split}")
 
 

@@ -23,6 +23,8 @@ from harness.model.backbone import (
     remove_pooler,
     silence_libraries,
 )
+from harness.model.external import OpenedAdapter, open_adapter, read_adapter
+from harness.model.external_fit import check_fits, check_fuses, import_adapter
 from harness.model.numerics import Numerics, resolve_numerics
 
 __all__ = [
@@ -30,19 +32,25 @@ __all__ = [
     "Assembly",
     "BackboneFiles",
     "Numerics",
+    "OpenedAdapter",
     "adapter_name",
     "adapter_names",
     "add_adapter",
     "add_fusion",
     "cached_config",
     "check_backbone",
+    "check_fits",
+    "check_fuses",
     "fork_backbone",
+    "import_adapter",
     "load_adapter",
     "load_assembly",
     "load_backbone",
     "load_head",
     "load_tokenizer",
     "locate_backbone",
+    "open_adapter",
+    "read_adapter",
     "remove_pooler",
     "resolve_numerics",
     "silence_libraries",

@@ -18,7 +18,8 @@ from transformers.utils import logging as transformers_logging
 import harness
 from harness.canonical import digest, file_digest
 from harness.catalog import Backbone
-from harness.errors import InputError, WorkError, reading
+from harness.errors import InputError, reading
+from harness.model.hub import first_line, hub_snapshot
 
 _SAFE_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _OLD_WEIGHTS = "pytorch_model.bin"  # the library reads it only where there are no safe ones
@@ -80,7 +81,7 @@ def _checked_digest(folder: Path) -> str:
     try:
         config = json.loads((folder / "config.json").read_bytes())
     except ValueError as error:
-        raise InputError(f"{folder / 'config.json'}: no JSON: {_first_line(error)}") from error
+        raise InputError(f"{folder / 'config.json'}: no JSON: {first_line(error)}") from error
     model_type = config.get("model_type") if isinstance(config, dict) else None
     if model_type != "xlm-roberta":
         raise InputError(
@@ -106,7 +107,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         tokenizer = AutoTokenizer.from_pretrained(str(folder))
     except Exception as error:  # whatever the library's fallbacks for damaged files run into
         raise InputError(
-            f"{folder}: the tokenizer cannot be loaded ({_first_line(error)}); "
+            f"{folder}: the tokenizer cannot be loaded ({first_line(error)}); "
             "is tokenizer.json whole?"
         ) from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
@@ -122,7 +123,7 @@ def load_backbone(files: BackboneFiles, device: torch.device) -> XLMRobertaAdapt
             str(files.folder), output_loading_info=True
         )
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
-        raise InputError(f"{files.folder}: cannot be loaded: {_first_line(error)}") from error
+        raise InputError(f"{files.folder}: cannot be loaded: {first_line(error)}") from error
     lacking = sorted(name for name in info["missing_keys"] if ".pooler." not in name)
     if lacking:  # the library would start them at random, and say so in a warning
         raise InputError(
@@ -165,34 +166,14 @@ def fork_backbone(base: XLMRobertaAdapterModel, *, share: bool) -> XLMRobertaAda
 
 
 def _hub_snapshot(spec: Backbone) -> Path:
-    from huggingface_hub import snapshot_download  # noqa: PLC0415  (only hub backbones need it)
-    from huggingface_hub.errors import (  # noqa: PLC0415
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-    )
-
     if not spec.hub or not spec.revision:
         raise InputError(
             f"backbone '{spec.name}': a hub backbone needs hub: and revision: (a commit); "
             "pin one in its YAML or pass --backbone namespace/name@revision"
         )
-    patterns = list(_IDENTITY_PATTERNS)
-    try:
-        folder = Path(snapshot_download(spec.hub, revision=spec.revision, allow_patterns=patterns))
-        if not _has_safe_weights(folder):
-            patterns.append(_OLD_WEIGHTS)
-            snapshot_download(spec.hub, revision=spec.revision, allow_patterns=patterns)
-    except HFValidationError as error:
-        raise InputError(f"backbone '{spec.name}': hub: {_first_line(error)}") from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise WorkError(
-            f"backbone '{spec.name}': {spec.hub}@{spec.revision} is neither in the local hub cache "
-            f"nor could it be fetched ({_first_line(error)}); fetch it with a network, or "
-            "pass --backbone FOLDER"
-        ) from error
+    owner, otherwise = f"backbone '{spec.name}'", "pass --backbone FOLDER"
+    folder = hub_snapshot(owner, spec.hub, spec.revision, _IDENTITY_PATTERNS, otherwise)
+    if not _has_safe_weights(folder):
+        patterns = (*_IDENTITY_PATTERNS, _OLD_WEIGHTS)
+        hub_snapshot(owner, spec.hub, spec.revision, patterns, otherwise)
     return folder
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

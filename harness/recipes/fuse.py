@@ -18,6 +18,7 @@ class FuseMany(Recipe):
     """
 
     kind = "fuse"
+    fuses = True
 
     def fit(self, goal_format: Format[Any]) -> str | None:
         """Fusion always has weights to train, also for targets without data of their own."""

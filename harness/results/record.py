@@ -262,6 +262,16 @@ def _check_sources(document: Mapping[str, Any], where: str) -> None:
             f"{where}: setting.sources: {odd} is in only one of it and source_set.sources; "
             f"allowed are exactly {', '.join(sorted(wanted)) or 'none'}"
         )
+    given = {
+        name: used["adapter"]
+        for name, used in document["setting"]["sources"].items()
+        if "adapter" in used
+    }
+    described = {
+        name: one["digest"] for name, one in document["data"].get("external", {}).items()
+    }
+    if given != described:
+        raise _contradiction(where, "data.external", described, given)
 
 
 def _contradiction(where: str, place: str, got: Any, want: Any) -> InputError:

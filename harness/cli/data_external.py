@@ -1,0 +1,22 @@
+"""What `xstilts data check` does with an adapter from elsewhere: all that needs no backbone."""
+
+from __future__ import annotations
+
+from harness.catalog import Source
+from harness.data import Finding, Split, adapter_files
+from harness.errors import InputError
+
+
+def check_adapter(source: Source) -> Finding:
+    """Whether the files of the adapter are there, whole, and what the recipes can compose."""
+    assert source.adapter is not None, f"{source.name} is trained here"
+    split = Split(source.name, "adapter", source.language, (), (), source.get)
+    missing = tuple(name for name, there in adapter_files(source.adapter) if not there)
+    if missing:
+        return Finding(split, missing=missing)
+    from harness.model import open_adapter  # noqa: PLC0415  (torch loads only where it is needed)
+
+    try:
+        return Finding(split, digest=open_adapter(source).digest)
+    except InputError as error:
+        return Finding(split, problem=str(error))
