@@ -1,6 +1,6 @@
 """Data: typed examples, readers of files and of the synthetic world, overlap with scored rows."""
 
-from harness.data.dataset import Dataset, Reader, ReadReport, ReadRequest, make_dataset
+from harness.data.dataset import Dataset, Reader, ReadReport, ReadRequest, left_out, make_dataset
 from harness.data.examples import (
     Answer,
     BitextExample,
@@ -14,6 +14,7 @@ from harness.data.examples import (
 )
 from harness.data.files import text_examples
 from harness.data.inventory import (
+    SCORED,
     Finding,
     Owner,
     Split,
@@ -25,18 +26,23 @@ from harness.data.inventory import (
 )
 from harness.data.load import READERS, DataContext, find_files, load_split, resolve_files
 from harness.data.official import load_scored
-from harness.data.overlap import RULES, Overlap, count_overlap, drop_overlap, flag_overlap
+from harness.data.overlap import Overlap, count_overlap, drop_overlap, flag_overlap
+from harness.data.overlap_keys import RULES
+from harness.data.overlap_matrix import Compared, Matrix, Shared, overlap_matrix
 
 __all__ = [
     "READERS",
     "RULES",
+    "SCORED",
     "Answer",
     "BitextExample",
     "ChoiceExample",
+    "Compared",
     "DataContext",
     "Dataset",
     "Example",
     "Finding",
+    "Matrix",
     "MiningExample",
     "Overlap",
     "Owner",
@@ -44,6 +50,7 @@ __all__ = [
     "ReadReport",
     "ReadRequest",
     "Reader",
+    "Shared",
     "SpanExample",
     "Split",
     "TaggingExample",
@@ -54,9 +61,11 @@ __all__ = [
     "find_files",
     "flag_overlap",
     "hub_datasets",
+    "left_out",
     "load_scored",
     "load_split",
     "make_dataset",
+    "overlap_matrix",
     "owners",
     "reads_files",
     "resolve_files",
