@@ -62,6 +62,7 @@ class Bench:
                 self.catalog.language_iso3(),
                 # World 0 is what the world's tasks read unless they name another.
                 common_world(self.backbones) or None,
+                self.catalog.how_to_get(),
             )
             self._data = SuiteData(self.catalog, self.suite, context)
         return self._data

@@ -22,7 +22,7 @@ def data_context(catalog: Catalog, root: Path | None, bad_rows: str) -> DataCont
     """Where a command reads; InputError unless --data is a folder."""
     if root is not None:
         check_folder(root)
-    return DataContext(root, bad_rows, catalog.language_iso3())
+    return DataContext(root, bad_rows, catalog.language_iso3(), how_to_get=catalog.how_to_get())
 
 
 def choose(

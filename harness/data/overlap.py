@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from harness.data.dataset import Dataset, make_dataset
@@ -100,7 +100,10 @@ def drop_overlap(
             f"{train.name} ({train.language}): each row is also scored; name other training rows"
         )
     found["overlap_dropped"] = len(train.examples) - len(kept)
-    return make_dataset(train.name, train.language, kept, {**train.counts, **found})
+    counts = dict(sorted({**train.counts, **found}.items()))
+    if len(kept) == len(train.examples):  # the same rows: no need to hash them again
+        return replace(train, counts=counts)
+    return make_dataset(train.name, train.language, kept, counts)
 
 
 def flag_overlap(dataset: Dataset, scored: Overlap) -> Dataset:
@@ -112,9 +115,7 @@ def flag_overlap(dataset: Dataset, scored: Overlap) -> Dataset:
     found: Counter[str] = Counter({f"overlap_{rule}": 0 for rule in scored.rules})
     for example in dataset.examples:
         found.update(f"overlap_{rule}" for rule in scored.hits(example, normal))
-    return make_dataset(
-        dataset.name, dataset.language, dataset.examples, {**dataset.counts, **found}
-    )
+    return replace(dataset, counts=dict(sorted({**dataset.counts, **found}.items())))
 
 
 def count_overlap(
