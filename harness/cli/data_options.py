@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from harness.catalog import Catalog, Source, Target
+from harness.catalog.problems import did_you_mean
 from harness.cli.options import check_folder
 from harness.data import DataContext, Owner, owners
 from harness.errors import InputError
@@ -76,8 +77,7 @@ def _named(
         fitting = [pattern] if exact else [name for name in among if fnmatchcase(name, pattern)]
         if not fitting:
             where = f" that suite {', '.join(suites)} reads" if suites else ""
-            raise InputError(
-                f"--{kind}: '{pattern}' fits no {kind}{where}; there are: {', '.join(among)}"
-            )
+            todo = did_you_mean(pattern, among, "`xstilts data ls` lists them")
+            raise InputError(f"--{kind}: '{pattern}' fits no {kind}{where}; {todo}")
         found += fitting
     return list(dict.fromkeys(found))
