@@ -4,45 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from transformers import XLMRobertaConfig
 
 import harness
 from harness.bench.scoring import target_format
-from harness.catalog import Backbone, Pretraining, Source, Target
+from harness.catalog import Backbone, Pretraining, Shape, Source, Target
 from harness.errors import InputError, reading
-from harness.model import BackboneFiles, locate_backbone
+from harness.model import BackboneFiles, cached_config, locate_backbone
 
 _MAKE_WORLD = "write the folder again with `python -m harness.train.nano --seed N --out DIR`"
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """Sizes of an encoder; `positions` is the longest input in tokens."""
-
-    vocabulary: int
-    hidden_size: int
-    intermediate_size: int
-    layers: int
-    heads: int
-    positions: int
-    dropout: bool  # in the attention, while it trains
-
-    @property
-    def weights(self) -> int:
-        """Number of weights, without the pooler that no head uses."""
-        d, wide = self.hidden_size, self.intermediate_size
-        # Words, positions (two rows more than it can read), one type, and a layer norm.
-        embeddings = (self.vocabulary + self.positions + 2 + 1 + 2) * d
-        attention, feed_forward, norms = 4 * d * (d + 1), 2 * d * wide + d + wide, 4 * d
-        return embeddings + self.layers * (attention + feed_forward + norms)
-
-
-@dataclass(frozen=True, slots=True)
 class KnownBackbone:
-    """A backbone as planning sees it; `files` is None where a step has to make it."""
+    """A backbone as planning sees it; `files` is None where a step has to make it.
+
+    Nor has it files in a plan from declared sizes, which reads no weights.
+    """
 
     spec: Backbone
     files: BackboneFiles | None
@@ -54,7 +35,27 @@ def inspect_backbone(spec: Backbone, files: BackboneFiles | None = None) -> Know
     if spec.pretrain is not None and files is None:
         return KnownBackbone(spec, None, _pretrained_shape(spec.pretrain))
     files = files or locate_backbone(spec)
-    return KnownBackbone(spec, files, _shape_of_folder(files.folder))
+    return KnownBackbone(spec, files, _checked_shape(spec, files.folder))
+
+
+def declared_backbone(spec: Backbone) -> KnownBackbone:
+    """A backbone without its weights: its config.json where that is at hand, else its `shape`."""
+    if spec.kind == "hub":
+        folder = cached_config(spec)
+    elif spec.kind == "folder":
+        folder = Path(str(spec.path)).expanduser()
+        with reading(folder):
+            folder = folder if (folder / "config.json").is_file() else None
+    else:
+        return inspect_backbone(spec)
+    if folder is not None:
+        return KnownBackbone(spec, None, _checked_shape(spec, folder))
+    if spec.shape is None:
+        raise InputError(
+            f"backbone '{spec.name}': its files are not here and its YAML has no `shape`; add "
+            "shape (its config.json has the numbers), or choose another --backbone"
+        )
+    return KnownBackbone(spec, None, spec.shape)
 
 
 def world_of(spec: Backbone) -> int | None:
@@ -147,6 +148,20 @@ def _pretrained_shape(spec: Pretraining) -> Shape:
         spec.vocabulary, spec.hidden_size, spec.intermediate_size, spec.layers, spec.heads,
         spec.max_positions, dropout=False,
     )  # fmt: skip
+
+
+def _checked_shape(spec: Backbone, folder: Path) -> Shape:
+    """The shape that the files have; InputError if the YAML declares another."""
+    found = _shape_of_folder(folder)
+    for field in fields(Shape) if spec.shape is not None else ():
+        there, declared = getattr(found, field.name), getattr(spec.shape, field.name)
+        if there != declared:
+            raise InputError(
+                f"backbone '{spec.name}': shape.{field.name} is {declared}, but "
+                f"{folder / 'config.json'} says {there}; correct the YAML, or take the files of "
+                "that backbone"
+            )
+    return found
 
 
 def _shape_of_folder(folder: Path) -> Shape:

@@ -7,19 +7,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.catalog import Backbone, Catalog, Source, SplitSpec, Suite, Target
+from harness.bench.steps import SourceWork
+from harness.canonical import digest
+from harness.catalog import Backbone, Catalog, Source, Suite, Target, Training
 from harness.data import (
+    CountTokens,
     DataContext,
     Dataset,
     Example,
     Overlap,
+    draw_rows,
     drop_overlap,
     flag_overlap,
     load_scored,
+    load_source,
     load_split,
     make_dataset,
+    with_labels,
 )
-from harness.formats import get_format
+from harness.errors import InputError
+from harness.formats import EncodeOptions, get_format
+from harness.model import load_tokenizer
 
 
 @dataclass(slots=True)
@@ -36,6 +44,7 @@ class SuiteData:
     context: DataContext
     _scored: Overlap | None = None
     _cache: dict[tuple[str, str], Dataset] = field(default_factory=dict)
+    _labelled: dict[str, Source] = field(default_factory=dict)
 
     def texts(self, backbone: Backbone) -> Dataset:
         """The text a backbone is pretrained on, without anything that stands in a scored set."""
@@ -60,14 +69,40 @@ class SuiteData:
 
     def source(self, source: Source, split: str) -> Dataset:
         """A source's `train` or `dev` set."""
-        spec = source.train if split == "train" else source.dev
-        return self._training(source.name, split, spec, source.language, source.labels)
+        key = (f"{source.name}/{split}", source.language)
+        if key not in self._cache:
+            whole = load_source(self.labelled(source), split, self.context)
+            self._cache[key] = drop_overlap(whole, self.scored())
+        return self._cache[key]
+
+    def labelled(self, source: Source) -> Source:
+        """The source with its labels, where they come from its training rows; else as it is."""
+        if source.name not in self._labelled:
+            self._labelled[source.name] = with_labels(source, self.context)
+        return self._labelled[source.name]
+
+    def drawn(self, work: SourceWork) -> Dataset:
+        """The rows of a source that train, as its set takes them; dev is always whole."""
+        whole = self.source(work.source, "train")
+        if work.draw.all:
+            return whole
+        drawn = [work.draw, work.seed]
+        if work.draw.tokens is not None:
+            drawn += [work.training, work.backbone.digest]  # how rows are cut, and by what
+        key = (f"{work.name}/train", digest(drawn))
+        if key not in self._cache:
+            self._cache[key] = draw_rows(whole, work.draw, work.seed, _token_counter(work))
+        return self._cache[key]
 
     def target(self, target: Target, split: str) -> Dataset:
         """A target's `train` or `dev` set, in its training language."""
         spec = target.train if split == "train" else target.dev
         assert spec is not None, f"{target.name} has no {split} set"
-        return self._training(target.name, split, spec, target.train_language, target.labels)
+        key = (f"{target.name}/{split}", target.train_language)
+        if key not in self._cache:
+            whole = load_split(spec, key[1], target.labels, self.context, key[0])
+            self._cache[key] = drop_overlap(whole, self.scored())
+        return self._cache[key]
 
     def test(self, target: Target, language: str) -> Dataset:
         """The scored set of a target in one language; an official one must be whole."""
@@ -114,15 +149,33 @@ class SuiteData:
             self._scored = Overlap(tuple(found))
         return self._scored
 
-    def _training(
-        self, owner: str, split: str, spec: SplitSpec, language: str, labels: Sequence[str]
-    ) -> Dataset:
-        key = (f"{owner}/{split}", language)
-        if key not in self._cache:
-            name = f"{owner}/{split}"
-            whole = load_split(spec, language, tuple(labels), self.context, name)
-            self._cache[key] = drop_overlap(whole, self.scored())
-        return self._cache[key]
+
+def _token_counter(work: SourceWork) -> CountTokens | None:
+    """Counts the tokens that examples have as they are encoded for training."""
+    if work.draw.tokens is None:
+        return None
+    if work.backbone.folder is None:
+        raise InputError(
+            f"budget: {work.draw.limit()} of {work.name}: the tokenizer of backbone "
+            f"'{work.backbone.name}' is made by the run itself; give the budget in examples"
+        )
+    tokenizer = load_tokenizer(work.backbone.folder)
+    task_format, options = get_format(work.source.format), encode_options(work.training)
+
+    def count(examples: Sequence[Example]) -> list[int]:
+        sizes = [0] * len(examples)
+        for feature in task_format.encode(
+            examples, tokenizer, work.source.labels, options, training=True
+        ):
+            sizes[feature.example] += sum(map(len, feature.rows))
+        return sizes
+
+    return count
+
+
+def encode_options(training: Training) -> EncodeOptions:
+    """How long the inputs of a training may be."""
+    return EncodeOptions(max_length=training.max_length, doc_stride=training.doc_stride)
 
 
 def scored_sets(data: SuiteData, target: Target) -> dict[str, Dataset]:

@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.bench.backbones import Shape
 from harness.bench.plan import Plan
 from harness.bench.steps import (
     BackboneWork,
     FitWork,
+    JointWork,
     PredictWork,
     Settings,
-    SourceRef,
     SourceWork,
     Step,
+    adapter_steps,
 )
-from harness.catalog import Training
+from harness.catalog import Shape, Training
 from harness.formats import get_format
 from harness.recipes import get_recipe
 
@@ -58,14 +58,15 @@ def footprint(plan: Plan, step: Step, settings: Settings) -> Footprint:
         activations = logits + _activations(shape, tokens, spec.max_positions, 0)
         return _training(shape, shape.weights, 0, activations)
     adapter = _adapter_weights(shape, work.backbone.reduction_factor)
-    if isinstance(work, SourceWork):
+    if isinstance(work, SourceWork | JointWork):
         return _training(shape, adapter, 0, _passes(shape, work.training, work, settings))
-    frozen, trained = len(work.sources) * adapter, adapter
+    adapters = len(adapter_steps(work.sources))
+    frozen, trained = adapters * adapter, adapter
     if not get_format(work.target.format).trained:
         trained = 0
     if get_recipe(work.recipe.kind).full:
         trained = shape.weights
-    elif len(work.sources) > 1:
+    elif adapters > 1:
         trained += _fusion_weights(shape)
     if isinstance(work, FitWork):
         return _training(shape, trained, frozen, _passes(shape, work.training, work, settings))
@@ -87,24 +88,28 @@ def _training(shape: Shape, trained: int, frozen: int, activations: float) -> Fo
 
 
 def _passes(
-    shape: Shape, training: Training, work: SourceWork | FitWork, settings: Settings
+    shape: Shape, training: Training, work: SourceWork | JointWork | FitWork, settings: Settings
 ) -> float:
     """Bytes of activations in a training step."""
-    sources: tuple[SourceRef, ...] = ()
-    names = {work.source.format if isinstance(work, SourceWork) else work.target.format}
-    if isinstance(work, FitWork):
-        sources = work.sources
+    adapters = 0
+    if isinstance(work, JointWork):
+        names = {part.source.format for part in work.parts}
+    elif isinstance(work, SourceWork):
+        names = {work.source.format}
+    else:
+        names = {work.target.format}
+        adapters = len(adapter_steps(work.sources))
         if work.mode == "mixture":
-            names = {ref.source.format for ref in sources}
+            names = {ref.source.format for ref in work.sources}
     rows = (training.batch_size or 0) * max(get_format(name).typical_rows for name in names)
     tokens = min(training.batch_tokens or rows * training.max_length, settings.micro_tokens)
-    found = _activations(shape, tokens, training.max_length, len(sources))
+    found = _activations(shape, tokens, training.max_length, adapters)
     return found * _width(settings)
 
 
 def _predicting(shape: Shape, work: PredictWork, step: Step, settings: Settings) -> int:
     """Bytes of a pass, of the largest language's rows with their outputs, of all examples."""
-    factor = (_PREDICT + _PREDICT_SOURCE * len(work.sources)) * _width(settings)
+    factor = (_PREDICT + _PREDICT_SOURCE * len(adapter_steps(work.sources))) * _width(settings)
     activations = factor * settings.predict_tokens * shape.hidden_size
     task_format = get_format(work.target.format)
     output = _OUTPUT if task_format.trained else shape.hidden_size * _FLOAT  # or a vector

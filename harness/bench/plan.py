@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.bench.backbones import Shape
 from harness.bench.steps import BackboneRef, SourceRef, Step
 from harness.bench.store import Store
-from harness.catalog import Backbone, Recipe, SourceSet, Target, Training
+from harness.catalog import Backbone, Recipe, Shape, SourceSet, Target, Training
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +25,8 @@ class Cell:
     fit: str | None
     predict: str
     row: str  # its row in the summary
+    joint: Training | None = None  # of the adapter that its sources train together
+    mixes: bool = False  # whether anything is trained on a mixture of the sources' rows
 
 
 @dataclass(slots=True)

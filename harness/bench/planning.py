@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.bench.backbones import KnownBackbone, check_fit
-from harness.bench.data import SuiteData
+from harness.bench.declared import PlanData
 from harness.bench.plan import Cell, Plan, Selection
 from harness.bench.step_maker import StepMaker
-from harness.bench.steps import STEP_VERSIONS, BackboneRef, Settings
-from harness.catalog import Catalog, Recipe, Source, SourceSet, Suite, Target
+from harness.bench.steps import (
+    STEP_VERSIONS,
+    BackboneRef,
+    JointWork,
+    Settings,
+    SourceRef,
+    SourceWork,
+)
+from harness.catalog import (
+    Budget,
+    Catalog,
+    Member,
+    Recipe,
+    Source,
+    SourceSet,
+    Suite,
+    Target,
+    Training,
+)
+from harness.data import Draw
 from harness.errors import InputError
 from harness.formats import get_format
+from harness.recipes import Recipe as AnyRecipe
 from harness.recipes import get_recipe
 
 _Combination = tuple[Recipe, SourceSet | None, Target, str, str]
@@ -22,7 +41,7 @@ _ORDER = tuple(STEP_VERSIONS)  # what is needed comes before what needs it
 def make_plan(
     catalog: Catalog,
     suite: Suite,
-    data: SuiteData,
+    data: PlanData,
     settings: Settings,
     backbones: Sequence[KnownBackbone],
     selection: Selection,
@@ -34,7 +53,7 @@ def make_plan(
 def plan_source(
     source: Source,
     backbone: KnownBackbone,
-    data: SuiteData,
+    data: PlanData,
     settings: Settings,
     setting: str,
     seed: int,
@@ -42,7 +61,8 @@ def plan_source(
     """The plan of training one source adapter."""
     check_fit(backbone, source, setting)
     maker = StepMaker(data, settings)
-    maker.source(maker.backbone(backbone), source, setting, seed)
+    known, source = maker.backbone(backbone), data.labelled(source)
+    maker.source(SourceWork(known, source, source.training_for(setting), seed, source.name))
     return maker.plan
 
 
@@ -86,7 +106,7 @@ class _Planner:
                     [None] if recipe.sources == "none" else list(block.source_sets)
                 )
                 for set_name in sets:
-                    source_set = self.catalog.source_set(set_name) if set_name else None
+                    source_set = self._source_set(set_name) if set_name else None
                     for target_name in block.targets:
                         target = self.catalog.target(target_name)
                         for setting in self.suite.settings:
@@ -95,6 +115,11 @@ class _Planner:
                                 seen.add(cell)
                                 row = _row(recipe, source_set, block.row)
                                 yield recipe, source_set, target, setting, row
+
+    def _source_set(self, name: str) -> SourceSet:
+        """The set, with the suite's budget if it has none of its own."""
+        found = self.catalog.source_set(name)
+        return replace(found, budget=found.budget or self.suite.budget)
 
     def _selected(self, recipe: str, set_name: str | None, target: str, setting: str) -> bool:
         values = {"recipe": recipe, "set": set_name, "target": target, "setting": setting}
@@ -113,8 +138,8 @@ class _Planner:
         if implementation.defined(task_format):
             trained = implementation.fit(task_format) is not None
             check_fit(known, target, setting, trained=trained)
-            for name in source_set.sources if source_set else ():
-                check_fit(known, self.catalog.source(name), setting)
+            for member in source_set.sources if source_set else ():
+                check_fit(known, self.catalog.source(member.source), setting)
 
     def _cell(
         self,
@@ -130,10 +155,7 @@ class _Planner:
         task_format = get_format(target.format)
         if not implementation.defined(task_format):
             return
-        sources = tuple(
-            self.make.source(backbone, self.catalog.source(name), setting, seed)
-            for name in (source_set.sources if source_set else ())
-        )
+        sources, joint = self._sources(backbone, implementation, source_set, setting, seed)
         mode = implementation.fit(task_format)
         training = target.settings.get(setting)
         fit = None
@@ -160,8 +182,41 @@ class _Planner:
                 fit,
                 predict.key,
                 row,
+                joint,
+                mixes=joint is not None or mode == "mixture",
             )
         )
+
+    def _sources(
+        self,
+        backbone: BackboneRef,
+        implementation: AnyRecipe,
+        source_set: SourceSet | None,
+        setting: str,
+        seed: int,
+    ) -> tuple[tuple[SourceRef, ...], Training | None]:
+        """The sources of a set, and how they are trained together if the recipe wants it so."""
+        if source_set is None:
+            return (), None
+        parts = [
+            SourceWork(backbone, source, source.training_for(setting), seed, member.name, draw)
+            for member, draw in draws(source_set)
+            for source in [self.make.data.labelled(self.catalog.source(member.source))]
+        ]
+        if not implementation.joint:
+            return tuple(map(self.make.source, parts)), None
+        training = source_set.settings.get(setting, parts[0].training)
+        name = f"mixture-{source_set.name}"
+        work = JointWork(backbone, tuple(parts), training, source_set.mixture, seed, name)
+        return self.make.joint(work), training
+
+
+def draws(source_set: SourceSet) -> Iterator[tuple[Member, Draw]]:
+    """Each source of a set, with what the set takes of its training rows."""
+    members, budget = source_set.sources, source_set.budget
+    parts = (budget or Budget()).parts(len(members))
+    for member, part in zip(members, parts, strict=True):
+        yield member, Draw(member.part, part.examples, part.tokens)
 
 
 def _row(recipe: Recipe, source_set: SourceSet | None, name: str) -> str:

@@ -43,9 +43,8 @@ class RecordData:
             for split in ("train", "dev"):
                 datasets[f"{cell.target.name}/{split}"] = self.data.target(cell.target, split)
         for ref in cell.sources:
-            for split in ("train", "dev"):
-                name = f"{ref.source.name}/{split}"
-                datasets[name] = self.data.source(ref.source, split)
+            datasets[f"{ref.name}/train"] = self.data.drawn(ref.work)
+            datasets[f"{ref.name}/dev"] = self.data.source(ref.source, "dev")
         return datasets
 
     def _overlap(self, name: str, dataset: Dataset, target: Target) -> dict[str, int]:

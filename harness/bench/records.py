@@ -16,7 +16,7 @@ from harness.bench.data import SuiteData
 from harness.bench.plan import Cell
 from harness.bench.record_data import RecordData
 from harness.bench.scoring import target_format, target_options
-from harness.bench.steps import Settings
+from harness.bench.steps import Settings, adapter_steps
 from harness.bench.store import Store
 from harness.bench.work import FLOORS, PREDICTIONS, STATISTICS, TUNED
 from harness.canonical import file_digest, plain
@@ -75,12 +75,7 @@ class RecordMaker:
                 "kind": cell.recipe.kind,
                 "options": plain(cell.recipe.options),
             },
-            "source_set": {
-                "name": cell.source_set.name,
-                "sources": list(cell.source_set.sources),
-            }
-            if cell.source_set
-            else None,
+            "source_set": _source_set(cell),
             "target": {
                 "name": cell.target.name,
                 "task": cell.target.task,
@@ -159,9 +154,8 @@ class RecordMaker:
         return {
             "name": cell.setting,
             "hyperparameters": used(cell.training) if cell.training else {},
-            "sources": {
-                ref.source.name: used(ref.source.training_for(cell.setting)) for ref in cell.sources
-            },
+            "sources": {ref.name: used(ref.work.training) for ref in cell.sources},
+            "joint": used(cell.joint) if cell.joint else None,
         }
 
     def _selection(self, cell: Cell, fitted: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -181,7 +175,8 @@ class RecordMaker:
         own = [self._read("predict", cell.predict, "costs.json")]
         if cell.fit:
             own.append(self._read("fit", cell.fit, "costs.json"))
-        shared = [self._read("source", ref.step, "costs.json") for ref in cell.sources]
+        steps = adapter_steps(cell.sources)
+        shared = [self._read("source", step, "costs.json") for step in steps]
         fitted = own[1] if cell.fit else {}
         wall = sum(part["wall_seconds"] for part in own)
         return {
@@ -198,7 +193,8 @@ class RecordMaker:
 
     def _adapters(self, cell: Cell) -> int:
         """Parameters of the sources' adapters, all there is to store where nothing was fitted."""
-        folders = [self._need("source", ref.step) / "trained" / "adapters" for ref in cell.sources]
+        steps = adapter_steps(cell.sources)
+        folders = [self._need("source", step) / "trained" / "adapters" for step in steps]
         return stored_parameters(folders)
 
     def _gpu(self) -> str | None:
@@ -223,6 +219,20 @@ class RecordMaker:
                 f"store: {kind} {key[:12]} is missing or damaged; run the same command again"
             )
         return folder
+
+
+def _source_set(cell: Cell) -> dict[str, Any] | None:
+    """What the set is made of; a budget is of all its sources together."""
+    one = cell.source_set
+    if one is None:
+        return None
+    return {
+        "name": one.name,
+        "sources": [ref.name for ref in cell.sources],
+        "budget": str(one.budget) if one.budget else None,
+        "mixture": str(one.mixture) if cell.mixes else None,
+        "stand_ins": sorted({ref.source.name for ref in cell.sources if ref.source.stand_in}),
+    }
 
 
 def language_scores(

@@ -6,25 +6,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness.bench.backbones import KnownBackbone
-from harness.bench.data import SuiteData
+from harness.bench.data import encode_options
+from harness.bench.declared import DECLARED, PlanData
 from harness.bench.plan import Plan
 from harness.bench.scoring import target_format
 from harness.bench.steps import (
     BackboneRef,
     BackboneWork,
     FitWork,
+    JointWork,
     PredictWork,
+    Reads,
     Settings,
     SourceRef,
     SourceWork,
     Step,
     Work,
+    adapter_steps,
     selecting,
     step_key,
 )
 from harness.canonical import plain
-from harness.catalog import Recipe, Source, SourceSet, Target, Training
+from harness.catalog import PROPORTIONAL, Recipe, Source, SourceSet, Target, Training
 from harness.formats import get_format
+from harness.train.mixture import epoch_counts
 
 _PREDICT_SHARE = 1 / 3  # a forward pass costs a third of forward and backward
 
@@ -33,7 +38,7 @@ _PREDICT_SHARE = 1 / 3  # a forward pass costs a third of forward and backward
 class StepMaker:
     """Adds steps to a plan; a step that is there already is added once."""
 
-    data: SuiteData
+    data: PlanData
     settings: Settings
     plan: Plan = field(default_factory=Plan)
     _backbones: dict[str, BackboneRef] = field(default_factory=dict)
@@ -47,8 +52,9 @@ class StepMaker:
             reference = BackboneRef(
                 spec.name, files.digest, files.reduction_factor, folder=files.folder
             )
+        elif spec.pretrain is None:  # its weights are not needed to count what it costs
+            reference = BackboneRef(spec.name, DECLARED, spec.reduction_factor)
         else:
-            assert spec.pretrain is not None, f"{spec.name} has neither files nor pretrain"
             texts = self.data.texts(spec)
             inputs = {
                 "backbone": plain(spec.pretrain),
@@ -69,30 +75,61 @@ class StepMaker:
         self._backbones[spec.name] = reference
         return reference
 
-    def source(self, backbone: BackboneRef, source: Source, setting: str, seed: int) -> SourceRef:
-        """The step that trains a source adapter under a setting."""
-        training = source.training_for(setting)
-        train, dev = self.data.source(source, "train"), self.data.source(source, "dev")
+    def source(self, work: SourceWork) -> SourceRef:
+        """The step that trains a source adapter."""
+        source, training = work.source, work.training
+        rows = len(self.data.drawn(work))
         inputs = {
-            **self._backbone_inputs(backbone),
-            "source": _task_identity(source),
+            **self._backbone_inputs(work.backbone),
+            **self._source_inputs(work),
             "training": plain(training),
-            "format": get_format(source.format).version,
-            "data": [train.fingerprint, dev.fingerprint],
             "micro": self._micro(training.batch_tokens),
             "batch": self.settings.predict_tokens,  # dev scores select the weights
-            "seed": seed,
+            "seed": work.seed,
         }
         step = self._add(
             "source",
-            f"source {source.name} (seed {seed})",
+            f"source {work.name} (seed {work.seed})",
             inputs,
-            _backbone_needs(backbone),
-            SourceWork(backbone, source, training, seed),
-            len(train),
-            _training_cost(training, len(train), source.format),
+            _backbone_needs(work.backbone),
+            work,
+            rows,
+            _training_cost(training, rows, source.format),
+            reads=(Reads(source.format, rows, len(self.data.source(source, "dev"))),),
         )
-        return SourceRef(source, step.key)
+        return SourceRef(work, step.key)
+
+    def joint(self, work: JointWork) -> tuple[SourceRef, ...]:
+        """The step that trains one adapter on several sources, for each of which it is."""
+        sizes = [len(self.data.drawn(part)) for part in work.parts]
+        reads = tuple(
+            Reads(part.source.format, count, len(self.data.source(part.source, "dev")))
+            for part, count in zip(work.parts, epoch_counts(sizes, work.mixture), strict=True)
+        )
+        inputs = {
+            **self._backbone_inputs(work.backbone),
+            "name": work.name,
+            "parts": [
+                {**self._source_inputs(part), "lengths": plain(encode_options(part.training))}
+                for part in work.parts
+            ],
+            "mixture": plain(work.mixture),
+            "training": plain(work.training),
+            "micro": self._micro(work.training.batch_tokens),
+            "batch": self.settings.predict_tokens,
+            "seed": work.seed,
+        }
+        step = self._add(
+            "source",
+            f"source {work.name} (seed {work.seed})",
+            inputs,
+            _backbone_needs(work.backbone),
+            work,
+            sum(sizes),
+            sum(_training_cost(work.training, one.train, one.format) for one in reads),
+            reads=reads,
+        )
+        return tuple(SourceRef(part, step.key, work.name) for part in work.parts)
 
     def fit(
         self,
@@ -106,21 +143,31 @@ class StepMaker:
         seed: int,
     ) -> Step:
         """The step that trains what a recipe trains for a target."""
+        mixture = source_set.mixture if source_set and mode == "mixture" else PROPORTIONAL
         if mode == "mixture":
-            datasets = [self.data.source(ref.source, "train") for ref in sources]
-            datasets += [self.data.source(ref.source, "dev") for ref in selecting(sources, target)]
+            datasets = [self.data.drawn(ref.work) for ref in sources]
+            counts = epoch_counts([len(found) for found in datasets], mixture)
+            reads = [
+                Reads(ref.source.format, count) for ref, count in zip(sources, counts, strict=True)
+            ]
+            for ref in selecting(sources, target):
+                datasets.append(self.data.source(ref.source, "dev"))
+                reads.append(Reads(ref.source.format, 0, len(datasets[-1])))
             formats = sorted({ref.source.format for ref in sources})
             options: Mapping[str, str] = {}  # what is trained is the sources' tasks
         else:
             datasets = [self.data.target(target, split) for split in ("train", "dev")]
+            reads = [Reads(target.format, len(datasets[0]), len(datasets[1]))]
             formats = [target.format]
             options = self._options(backbone, target)
+        steps = adapter_steps(sources)
         inputs = {
             **self._backbone_inputs(backbone),
             "recipe": [recipe.kind, plain(recipe.options)],
-            "sources": [ref.step for ref in sources],
+            "sources": steps,
             "target": _task_identity(target),
             "mode": mode,
+            "mixture": plain(mixture),
             "options": options,
             "training": plain(training),
             "formats": {name: get_format(name).version for name in formats},
@@ -134,10 +181,11 @@ class StepMaker:
             "fit",
             f"{_recipe_label(recipe, source_set)} -> {target.name} (seed {seed})",
             inputs,
-            (*_backbone_needs(backbone), *(("source", ref.step) for ref in sources)),
-            FitWork(backbone, recipe, sources, target, training, mode, seed),
+            (*_backbone_needs(backbone), *(("source", key) for key in steps)),
+            FitWork(backbone, recipe, sources, target, training, mode, seed, mixture),
             rows,
-            _training_cost(training, rows, formats[0]) * (1 + 0.3 * len(sources)),
+            _training_cost(training, rows, formats[0]) * (1 + 0.3 * len(steps)),
+            reads=tuple(reads),
         )
 
     def predict(
@@ -152,10 +200,11 @@ class StepMaker:
     ) -> Step:
         """The step that predicts and scores a target in all its languages."""
         tests, tunings = self.data.tests(target), self.data.tunings(target)
+        steps = adapter_steps(sources)
         inputs = {
             **self._backbone_inputs(backbone),
             "recipe": [recipe.kind, plain(recipe.options)],
-            "sources": [ref.step for ref in sources],
+            "sources": steps,
             "target": _task_identity(target),
             "lengths": [target.max_length, target.doc_stride],
             "options": self._options(backbone, target),
@@ -165,7 +214,7 @@ class StepMaker:
             "data": {language: dataset.fingerprint for language, dataset in tests.items()},
             "batch": self.settings.predict_tokens,
         }
-        needs = (*_backbone_needs(backbone), *(("source", ref.step) for ref in sources))
+        needs = (*_backbone_needs(backbone), *(("source", key) for key in steps))
         # Without anything trained the prediction does not depend on the seed, nor does its key.
         seeded = fit is not None or bool(sources)
         suffix = f" (seed {seed})" if seeded else ""
@@ -178,7 +227,7 @@ class StepMaker:
             needs + ((("fit", fit),) if fit else ()),
             PredictWork(backbone, recipe, sources, target, fit, seed),
             rows,
-            rows * _tokens(target.format) * _PREDICT_SHARE * (1 + 0.3 * len(sources)),
+            rows * _tokens(target.format) * _PREDICT_SHARE * (1 + 0.3 * len(steps)),
             max(sizes),
         )
 
@@ -192,13 +241,23 @@ class StepMaker:
         rows: int,
         cost: float,
         largest: int = 0,
+        reads: tuple[Reads, ...] = (),
     ) -> Step:
         key = step_key(kind, inputs, self.settings)
-        step = Step(kind, key, label, needs, work, cost, rows, largest)
+        step = Step(kind, key, label, needs, work, cost, rows, largest, reads)
         return self.plan.steps.setdefault(step.id, step)
 
     def _backbone_inputs(self, backbone: BackboneRef) -> dict[str, object]:
         return {"backbone": backbone.digest, "reduction_factor": backbone.reduction_factor}
+
+    def _source_inputs(self, work: SourceWork) -> dict[str, object]:
+        """What of a source, as its set takes it, can change an adapter."""
+        train, dev = self.data.drawn(work), self.data.source(work.source, "dev")
+        return {
+            "source": {**_task_identity(work.source), "name": work.name},
+            "format": get_format(work.source.format).version,
+            "data": [train.fingerprint, dev.fingerprint],
+        }
 
     def _options(self, backbone: BackboneRef, target: Target) -> Mapping[str, str]:
         """The options of the target's format as they work out; a default need not be written."""

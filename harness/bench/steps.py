@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.canonical import digest, plain
-from harness.catalog import Backbone, Recipe, Source, Target, Training
+from harness.catalog import PROPORTIONAL, Backbone, Mixture, Recipe, Source, Target, Training
+from harness.data import ALL_ROWS, Draw
 from harness.model import Numerics
 
 # Raised when the code of a step changes what it computes; older artifacts are then made anew.
@@ -44,14 +45,6 @@ class BackboneRef:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceRef:
-    """A source and the step that trains its adapter."""
-
-    source: Source
-    step: str
-
-
-@dataclass(frozen=True, slots=True)
 class BackboneWork:
     """Make a tokenizer and pretrain a small backbone on training text."""
 
@@ -60,12 +53,53 @@ class BackboneWork:
 
 @dataclass(frozen=True, slots=True)
 class SourceWork:
-    """Train one source adapter."""
+    """Train one source adapter, called `name`, on the rows of the source that `draw` takes."""
 
     backbone: BackboneRef
     source: Source
     training: Training
     seed: int
+    name: str
+    draw: Draw = ALL_ROWS
+
+
+@dataclass(frozen=True, slots=True)
+class JointWork:
+    """Train one adapter, called `name`, on several sources together, with a head for each."""
+
+    backbone: BackboneRef
+    parts: tuple[SourceWork, ...]
+    training: Training
+    mixture: Mixture
+    seed: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRef:
+    """A source as a set takes it, and the step that has its adapter.
+
+    `joint` names the adapter where one is trained on several sources together.
+    """
+
+    work: SourceWork
+    step: str
+    joint: str = ""
+
+    @property
+    def source(self) -> Source:
+        """The source itself, of which the set may take a part."""
+        return self.work.source
+
+    @property
+    def name(self) -> str:
+        """What the set calls it: the source's name, and which share of it."""
+        return self.work.name
+
+    @property
+    def adapter(self) -> str:
+        """The name of the adapter that its step saved."""
+        return self.joint or self.work.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +113,7 @@ class FitWork:
     training: Training
     mode: str
     seed: int
+    mixture: Mixture = PROPORTIONAL  # of the sources' rows, in mode mixture
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +128,24 @@ class PredictWork:
     seed: int
 
 
-Work = BackboneWork | SourceWork | FitWork | PredictWork
+Work = BackboneWork | SourceWork | JointWork | FitWork | PredictWork
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """Examples of one format that a training reads: in every epoch, and at every evaluation."""
+
+    format: str
+    train: int
+    dev: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One unit of work. `needs` are the keys of what it builds on; `cost` is in relative units.
 
-    `rows` are the examples that it trains on or scores, `largest` those of the largest set.
+    `rows` are the examples that it trains on or scores, `largest` those of the largest set;
+    `reads` are those of a training by task.
     """
 
     kind: str
@@ -111,6 +156,7 @@ class Step:
     cost: float
     rows: int
     largest: int = 0
+    reads: tuple[Reads, ...] = ()
 
     @property
     def id(self) -> tuple[str, str]:
@@ -124,6 +170,11 @@ def selecting(sources: Sequence[SourceRef], target: Target) -> list[SourceRef]:
     Without any, nothing is selected: dev sets of other languages may not choose for English.
     """
     return [ref for ref in sources if ref.source.language == target.train_language]
+
+
+def adapter_steps(sources: Sequence[SourceRef]) -> list[str]:
+    """The steps of the sources' adapters, each once: sources may share one adapter."""
+    return list(dict.fromkeys(ref.step for ref in sources))
 
 
 @cache

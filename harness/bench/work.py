@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,12 +13,13 @@ import torch
 from adapters import XLMRobertaAdapterModel
 from safetensors.numpy import save_file
 
-from harness.bench.data import SuiteData
+from harness.bench.data import SuiteData, encode_options
 from harness.bench.scoring import OnProgress, Scorer, target_format
 from harness.bench.steps import (
     BackboneRef,
     BackboneWork,
     FitWork,
+    JointWork,
     PredictWork,
     Settings,
     SourceRef,
@@ -28,8 +29,8 @@ from harness.bench.steps import (
 )
 from harness.bench.store import Store
 from harness.canonical import canonical_json
-from harness.catalog import Source, Target, Training
-from harness.data import TextExample
+from harness.catalog import PROPORTIONAL, Mixture, Source, Target, Training
+from harness.data import Dataset, TextExample
 from harness.errors import WorkError
 from harness.formats import (
     EncodeOptions,
@@ -45,7 +46,7 @@ from harness.model import (
     silence_libraries,
     stored_parameters,
 )
-from harness.recipes import Goal, TrainedSource, get_recipe
+from harness.recipes import Goal, TrainedSource, assemble_joint, get_recipe
 from harness.train import Checkpointer, Progress, Stopwatch, Trainer, TrainTask, pretrain_backbone
 
 PREDICTIONS, STATISTICS = "predictions.jsonl", "statistics.safetensors"
@@ -95,6 +96,8 @@ class Worker:
                 return self._backbone(step, step.work, folder)
             case SourceWork():
                 return self._source(step, step.work, folder)
+            case JointWork():
+                return self._joint(step, step.work, folder)
             case FitWork():
                 return self._fit(step, step.work, folder)
             case PredictWork():
@@ -127,11 +130,11 @@ class Worker:
 
     def _source(self, step: Step, work: SourceWork, folder: Path) -> dict[str, Any]:
         source = work.source
-        goal = Goal(adapter_name(source.name), get_format(source.format), source.labels, work.seed)
+        goal = _source_goal(work)
         base = self._load(work.backbone)
         assembly = get_recipe("direct").assemble(base, goal, [], work.backbone.reduction_factor)
-        options = _encode_options(work.training)
-        train = self.data.source(source, "train")
+        options = encode_options(work.training)
+        train = self.data.drawn(work)
         dev = self.data.source(source, "dev")
         tokenizer = load_tokenizer(self._folder(work.backbone))
         task = TrainTask(
@@ -151,6 +154,33 @@ class Worker:
             tokenizer,
         )
 
+    def _joint(self, step: Step, work: JointWork, folder: Path) -> dict[str, Any]:
+        goals = [_source_goal(part) for part in work.parts]
+        assembly = assemble_joint(
+            self._load(work.backbone), work.name, goals, work.backbone.reduction_factor, work.seed
+        )
+        tokenizer = load_tokenizer(self._folder(work.backbone))
+        parts = [
+            (goal, part, encode_options(part.training))
+            for goal, part in zip(goals, work.parts, strict=True)
+        ]
+        dev_sets = [(g, self.data.source(p.source, "dev"), o) for g, p, o in parts]
+        return self._train(
+            step,
+            folder,
+            assembly,
+            _tasks([(g, self.data.drawn(p), o) for g, p, o in parts], tokenizer),
+            work.training,
+            {
+                **_about(work.backbone, "multitask", (), work.parts[0].source, work.seed),
+                "name": work.name,
+                "sources": list(dict.fromkeys(part.source.name for part in work.parts)),
+            },
+            self.scorer.dev_score(assembly, dev_sets, tokenizer),
+            tokenizer,
+            work.mixture,
+        )
+
     def _fit(self, step: Step, work: FitWork, folder: Path) -> dict[str, Any]:
         base = self._load(work.backbone)
         tokenizer = load_tokenizer(self._folder(work.backbone))
@@ -163,34 +193,31 @@ class Worker:
             parts = [
                 (
                     Goal(source.module, source.format, source.labels),
-                    ref.source,
-                    _encode_options(work.training),
+                    ref,
+                    encode_options(work.training),
                 )
                 for source, ref in zip(sources, work.sources, strict=True)
             ]
-            train_sets = [(g, self.data.source(s, "train"), o) for g, s, o in parts]
-            chosen = [ref.source for ref in selecting(work.sources, work.target)]
-            dev_sets = [(g, self.data.source(s, "dev"), o) for g, s, o in parts if s in chosen]
+            train_sets = [(g, self.data.drawn(ref.work), o) for g, ref, o in parts]
+            chosen = selecting(work.sources, work.target)
+            dev_sets = [
+                (g, self.data.source(ref.source, "dev"), o) for g, ref, o in parts if ref in chosen
+            ]
         else:
-            options = _encode_options(work.training)
+            options = encode_options(work.training)
             train_sets = [(goal, self.data.target(work.target, "train"), options)]
             dev_sets = [(goal, self.data.target(work.target, "dev"), options)]
-        tasks = [
-            TrainTask(
-                g.name, g.format, g.format.encode(d.examples, tokenizer, g.labels, o, training=True)
-            )
-            for g, d, o in train_sets
-        ]
         evaluate = self.scorer.dev_score(assembly, dev_sets, tokenizer) if dev_sets else None
         return self._train(
             step,
             folder,
             assembly,
-            tasks,
+            _tasks(train_sets, tokenizer),
             work.training,
             _about(work.backbone, work.recipe.name, work.sources, work.target, work.seed),
             evaluate,
             tokenizer,
+            work.mixture,
         )
 
     def _predict(self, step: Step, work: PredictWork, folder: Path) -> dict[str, Any]:
@@ -226,6 +253,7 @@ class Worker:
         about: dict[str, Any],
         evaluate: Callable[[], float] | None,
         tokenizer: Any,
+        mixture: Mixture = PROPORTIONAL,
     ) -> dict[str, Any]:
         trainer = Trainer(
             assembly,
@@ -235,6 +263,7 @@ class Worker:
             seed=f"{about['name']}/{about['seed']}",
             pad_id=tokenizer.pad_token_id,
             micro_tokens=self.settings.micro_tokens,
+            mixture=mixture,
             evaluate=evaluate,
             checkpointer=self._checkpointer(step),
             on_step=self._report,
@@ -260,14 +289,15 @@ class Worker:
         )
 
     def _sources(self, refs: Sequence[SourceRef]) -> list[TrainedSource]:
+        adapters = {(ref.step, ref.adapter): ref for ref in refs}  # sources may share one
         return [
             TrainedSource(
-                ref.source.name,
+                ref.adapter,
                 self._need("source", ref.step) / "trained",
                 get_format(ref.source.format),
                 ref.source.labels,
             )
-            for ref in refs
+            for ref in adapters.values()
         ]
 
     def _load(self, backbone: BackboneRef) -> XLMRobertaAdapterModel:
@@ -318,7 +348,7 @@ def _about(
     return {
         "backbone": {"name": backbone.name, "digest": backbone.digest},
         "recipe": recipe,
-        "sources": [ref.source.name for ref in sources],
+        "sources": list(dict.fromkeys(ref.source.name for ref in sources)),
         "name": task.name,
         "task": task.task,
         "format": task.format,
@@ -327,8 +357,20 @@ def _about(
     }
 
 
-def _encode_options(training: Training) -> EncodeOptions:
-    return EncodeOptions(max_length=training.max_length, doc_stride=training.doc_stride)
+def _source_goal(work: SourceWork) -> Goal:
+    source = work.source
+    return Goal(adapter_name(work.name), get_format(source.format), source.labels, work.seed)
+
+
+def _tasks(sets: Iterable[tuple[Goal, Dataset, EncodeOptions]], tokenizer: Any) -> list[TrainTask]:
+    return [
+        TrainTask(
+            goal.name,
+            goal.format,
+            goal.format.encode(data.examples, tokenizer, goal.labels, options, training=True),
+        )
+        for goal, data, options in sets
+    ]
 
 
 def _write_json(path: Path, value: Any) -> None:

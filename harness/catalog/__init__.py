@@ -4,35 +4,47 @@ from harness.catalog.build import build, split_spec
 from harness.catalog.check import check_document
 from harness.catalog.load import Catalog, backbone_from_argument, default_directory
 from harness.catalog.problems import Problem
+from harness.catalog.sets import (
+    PROPORTIONAL,
+    Block,
+    Budget,
+    Contrast,
+    Member,
+    Mixture,
+    Recipe,
+    SourceSet,
+    Suite,
+)
 from harness.catalog.specs import (
     Backbone,
-    Block,
-    Contrast,
     Language,
     Part,
     Pretraining,
     PretrainText,
-    Recipe,
+    Shape,
     Source,
-    SourceSet,
     SplitSpec,
-    Suite,
     Target,
     Training,
 )
 from harness.catalog.yaml_file import read_yaml
 
 __all__ = [
+    "PROPORTIONAL",
     "Backbone",
     "Block",
+    "Budget",
     "Catalog",
     "Contrast",
     "Language",
+    "Member",
+    "Mixture",
     "Part",
     "PretrainText",
     "Pretraining",
     "Problem",
     "Recipe",
+    "Shape",
     "Source",
     "SourceSet",
     "SplitSpec",

@@ -10,17 +10,11 @@ from typing import Any, TypeVar
 
 from harness.catalog.build import build
 from harness.catalog.check import check_document
+from harness.catalog.derived_sets import DERIVED, SourceSets
 from harness.catalog.problems import did_you_mean, names, problem, raise_lines
 from harness.catalog.references import check_references
-from harness.catalog.specs import (
-    Backbone,
-    Language,
-    Recipe,
-    Source,
-    SourceSet,
-    Suite,
-    Target,
-)
+from harness.catalog.sets import Recipe, SourceSet, Suite
+from harness.catalog.specs import Backbone, Language, Source, Target
 from harness.catalog.yaml_file import read_yaml, shown_path
 from harness.errors import InputError, reading
 from harness.resources import resource_dir
@@ -83,8 +77,8 @@ class Catalog:
         return _get("source", self.sources, name)
 
     def source_set(self, name: str) -> SourceSet:
-        """The source set of that name."""
-        return _get("source set", self.source_sets, name)
+        """The source set of that name, written in a file or derived from one (`SourceSets`)."""
+        return _get("source set", self.source_sets, name, f"; or {DERIVED}")
 
     def target(self, name: str) -> Target:
         """The target of that name."""
@@ -103,8 +97,9 @@ class Catalog:
         return _get("language", self.languages, code)
 
     def sources_of(self, source_set: str) -> tuple[Source, ...]:
-        """The sources of a source set, in its order."""
-        return tuple(self.source(name) for name in self.source_set(source_set).sources)
+        """The sources of a source set, in its order, each once."""
+        members = self.source_set(source_set).sources
+        return tuple(self.source(name) for name in dict.fromkeys(one.source for one in members))
 
     def language_iso3(self) -> dict[str, str]:
         """Two-letter to three-letter codes, for `{iso3}` in file templates."""
@@ -124,11 +119,11 @@ class Catalog:
         }
 
 
-def _get(kind: str, mapping: Mapping[str, T], name: str) -> T:
+def _get(kind: str, mapping: Mapping[str, T], name: str, more: str = "") -> T:
     if name in mapping:
         return mapping[name]
     todo = did_you_mean(name, mapping, "choose one of these")
-    raise InputError(f"{kind} '{name}' is unknown; known: {names(sorted(mapping))}; {todo}")
+    raise InputError(f"{kind} '{name}' is unknown; known: {names(sorted(mapping))}{more}; {todo}")
 
 
 class _Loading:
@@ -136,7 +131,7 @@ class _Loading:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.items: dict[str, dict[str, Any]] = {kind: {} for kind in (*_KINDS, "languages")}
+        self.items: dict[str, Any] = {kind: {} for kind in (*_KINDS, "languages")}
         self.files: dict[tuple[str, str], Path] = {}
 
     def read(self, schema: str, file: Path) -> dict[str, Any] | None:
@@ -172,7 +167,9 @@ def _load(directories: Sequence[Path]) -> Catalog:
         with reading(directory):
             _load_directory(loading, directory)
     raise_lines(loading.lines)
-    catalog = Catalog(**loading.items)
+    items = loading.items
+    items["source_sets"] = SourceSets(items["source_sets"], items["sources"], items["languages"])
+    catalog = Catalog(**items)
     raise_lines(one.line() for one in check_references(catalog, loading.file_of))
     return catalog
 
@@ -205,6 +202,9 @@ def _add_document(
         return
     if kind in ("sources", "targets"):
         document = {"labels": [], **document}
+    if kind == "source_sets":  # a name alone is a member, too
+        members = [{"source": one} if isinstance(one, str) else one for one in document["sources"]]
+        document = {**document, "sources": members}
     loading.add(kind, name, file, build(cls, document))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,12 +47,14 @@ def did_you_mean(got: str, known: Iterable[str], otherwise: str) -> str:
     return f"did you mean '{close[0]}'?" if close else otherwise
 
 
-def unknown(file: Path, key: str, name: str, known: Iterable[str]) -> Iterator[Problem]:
-    """A problem if the name of a document is not among the known ones."""
-    listed = sorted(known)
-    if name not in listed:
+def unknown(
+    file: Path, key: str, name: str, known: Collection[str], more: str = ""
+) -> Iterator[Problem]:
+    """A problem if the name of a document is not among the known ones; `more` is allowed, too."""
+    if name not in known:
+        listed = sorted(known)
         todo = did_you_mean(name, listed, "correct the name, or add the missing file")
-        yield problem(file, key, f"'{name}'", names(listed), todo)
+        yield problem(file, key, f"'{name}'", names(listed) + more, todo)
 
 
 def unknown_language(file: Path, key: str, code: str, known: Iterable[str]) -> Iterator[Problem]:

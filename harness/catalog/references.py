@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from harness.catalog.check import known_formats
 from harness.catalog.languages import TEMPLATE_FIELDS, template_fields
-from harness.catalog.problems import Problem, names, problem, unknown, unknown_language
+from harness.catalog.problems import Problem, names, problem, unknown_language
+from harness.catalog.set_check import check_source_set
+from harness.catalog.sets import Recipe
 from harness.catalog.specs import (
     Backbone,
     HubSplits,
-    Recipe,
     Source,
     SplitSpec,
     Target,
@@ -24,7 +25,13 @@ if TYPE_CHECKING:
     from harness.catalog.load import Catalog
 
 FileOf = Callable[[str, str], Path]
-_SOURCES_OF_KIND = {"direct": "none", "stack": "one", "fuse": "many", "full-ft": "none"}
+_SOURCES_OF_KIND = {
+    "direct": "none",
+    "stack": "one",
+    "fuse": "many",
+    "multitask": "many",
+    "full-ft": "none",
+}
 _WITH_LABELS = ("pair_classification", "tagging")
 _MINING = "bitext_mining"
 _RETRIEVAL = ("bitext_retrieval", _MINING)  # nothing is trained
@@ -55,17 +62,19 @@ def check_references(catalog: Catalog, file_of: FileOf) -> Iterator[Problem]:
 def _source_sets(catalog: Catalog, file_of: FileOf) -> Iterator[Problem]:
     for one in catalog.source_sets.values():
         file = file_of("source_sets", one.name)
-        for place, name in enumerate(one.sources):
-            yield from unknown(file, f"sources[{place}]", name, catalog.sources)
+        yield from check_source_set(catalog, one, file)
+        for name, training in one.settings.items():
+            yield from _training(file, f"settings.{name}", training)
 
 
 def _backbone(catalog: Catalog, backbone: Backbone, file: Path) -> Iterator[Problem]:
     pretrain = backbone.pretrain
+    for key, sizes in (("pretrain", pretrain), ("shape", backbone.shape)):
+        if sizes is not None and sizes.hidden_size % sizes.heads:
+            allowed = f"a divisor of hidden_size ({sizes.hidden_size})"
+            yield problem(file, f"{key}.heads", str(sizes.heads), allowed, "correct one of them")
     if pretrain is None:
         return
-    if pretrain.hidden_size % pretrain.heads:
-        allowed = f"a divisor of hidden_size ({pretrain.hidden_size})"
-        yield problem(file, "pretrain.heads", str(pretrain.heads), allowed, "correct one of them")
     for place, text in enumerate(pretrain.texts):
         key = f"pretrain.texts[{place}]"
         for language in text.languages:
@@ -79,7 +88,10 @@ def _source(catalog: Catalog, source: Source, file: Path) -> Iterator[Problem]:
         allowed = f"TASK.{source.language}, since the language is '{source.language}'"
         yield problem(file, "name", f"'{source.name}'", allowed, "correct one of them")
     yield from _format(file, source.format, (*_RETRIEVAL, _MASKED_LM))
-    yield from _labels(file, source.format, source.labels)
+    if source.labels_from is None:
+        yield from _labels(file, source.format, source.labels)
+    else:
+        yield from _labels_from(file, source)
     for key, split in (("train", source.train), ("dev", source.dev)):
         yield from _split(catalog, file, key, split, (source.language,), source.world)
     if source.hub is not None:
@@ -99,6 +111,7 @@ def _target(catalog: Catalog, target: Target, file: Path) -> Iterator[Problem]:
     yield from _labels(file, target.format, target.labels)
     yield from _target_splits(catalog, target, file, "")
     yield from _expected(target, file, "")
+    yield from _size(target, file)
     if target.hub is not None:
         yield from _expected(target.on_hub(), file, "hub.")
         yield from _target_splits(catalog, target.on_hub(), file, "hub.")
@@ -141,6 +154,23 @@ def _expected(target: Target, file: Path, prefix: str) -> Iterator[Problem]:
             if code not in target.languages:
                 allowed = f"languages that are scored: {names(target.languages, 60)}"
                 yield problem(file, f"{prefix}expected", f"'{code}'", allowed, "remove it")
+
+
+def _size(target: Target, file: Path) -> Iterator[Problem]:
+    size = target.size
+    if size is None:
+        return
+    for key, found in (("dev", size.dev), ("test", size.test)):
+        for code in found if isinstance(found, Mapping) else ():
+            if code not in target.languages:
+                allowed = f"languages that are scored: {names(target.languages, 60)}"
+                yield problem(file, f"size.{key}", f"'{code}'", allowed, "remove it")
+    for place, key in enumerate(size.unverified):
+        if not getattr(size, key):
+            todo = f"add size.{key}, or remove it"
+            yield problem(
+                file, f"size.unverified[{place}]", f"'{key}'", "a split with a size", todo
+            )
 
 
 def _hub(target: Target, hub: HubSplits, file: Path) -> Iterator[Problem]:
@@ -188,6 +218,15 @@ def _labels(file: Path, task_format: str, labels: tuple[str, ...]) -> Iterator[P
     elif task_format not in (*_WITH_LABELS, _SPAN_QA) and labels:
         allowed = f"no labels for format '{task_format}'"
         yield problem(file, "labels", names(labels), allowed, "remove them")
+
+
+def _labels_from(file: Path, source: Source) -> Iterator[Problem]:
+    if source.format not in _WITH_LABELS:
+        allowed = f"nothing for format '{source.format}' (only for {names(_WITH_LABELS)})"
+        yield problem(file, "labels_from", "a mapping", allowed, "remove it")
+    if source.labels:
+        allowed = "nothing beside `labels_from`, which takes them from the training rows"
+        yield problem(file, "labels", names(source.labels), allowed, "keep one of them")
 
 
 def _training(file: Path, key: str, training: Training) -> Iterator[Problem]:

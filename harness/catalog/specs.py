@@ -99,6 +99,28 @@ class Pretraining:
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """Sizes of an encoder; `positions` is the longest input in tokens."""
+
+    vocabulary: int
+    hidden_size: int
+    intermediate_size: int
+    layers: int
+    heads: int
+    positions: int
+    dropout: bool  # in the attention, while it trains
+
+    @property
+    def weights(self) -> int:
+        """Number of weights, without the pooler that no head uses."""
+        d, wide = self.hidden_size, self.intermediate_size
+        # Words, positions (two rows more than it can read), one type, and a layer norm.
+        embeddings = (self.vocabulary + self.positions + 2 + 1 + 2) * d
+        attention, feed_forward, norms = 4 * d * (d + 1), 2 * d * wide + d + wide, 4 * d
+        return embeddings + self.layers * (attention + feed_forward + norms)
+
+
+@dataclass(frozen=True, slots=True)
 class Backbone:
     """The frozen pretrained encoder: built in, a folder, a hub id, or pretrained here."""
 
@@ -113,6 +135,7 @@ class Backbone:
     licence: str = ""
     get: str = ""  # how to get the files it is pretrained on, in words
     world: bool = False  # its vocabulary knows the world's languages and no other
+    shape: Shape | None = None  # for plans where its files are not at hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,15 +202,6 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceSet:
-    """A named list of sources."""
-
-    name: str
-    description: str
-    sources: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class KeptOut:
     """Rows that may neither train nor select, and are not scored here; they need no labels."""
 
@@ -205,6 +219,25 @@ class HubSplits:
     dev: SplitSpec | None = None
     expected: Mapping[str, int] | int | None = None
     keep_out: tuple[KeptOut, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSize:
+    """How many rows the splits have, for plans without them; nothing is checked against it.
+
+    `dev` and `test` are one number for each language, or a number by language. `unverified` names
+    the splits whose numbers were not counted here.
+    """
+
+    train: int = 0
+    dev: Mapping[str, int] | int = 0
+    test: Mapping[str, int] | int = 0
+    unverified: tuple[str, ...] = ()
+
+    def rows(self, split: str, language: str) -> int:
+        """Rows of a split (train, dev, test) in a language; 0 where not known."""
+        found = {"train": self.train, "dev": self.dev, "test": self.test}[split]
+        return int(found.get(language, 0) if isinstance(found, Mapping) else found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +275,7 @@ class Target:
     doc_stride: int = 128
     expected: Mapping[str, int] | int | None = None
     keep_out: tuple[KeptOut, ...] = ()
+    size: TargetSize | None = None
 
     def kept_out(self) -> tuple[tuple[str, SplitSpec], ...]:
         """What `keep_out` reads: each language with a spec."""
@@ -270,64 +304,6 @@ class Target:
             expected=here.expected,
             keep_out=here.keep_out,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How sources become a model for a target."""
-
-    name: str
-    description: str
-    kind: str  # the module family: direct | stack | fuse | full-ft
-    sources: str  # none | one | many
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """One cross product of a suite: recipes x source sets x targets.
-
-    `row` names its source sets in the summary, so that sets which play the same part for different
-    targets share a row (`stack [English]`).
-    """
-
-    recipes: tuple[str, ...]
-    targets: tuple[str, ...]
-    source_sets: tuple[str, ...] = ()
-    row: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Contrast:
-    """A question fixed before the run: mean score of `better` minus that of `worse`.
-
-    `worse_languages`: where the two sides are compared on different languages (of resource, say).
-    """
-
-    name: str
-    question: str
-    target: str
-    better: tuple[str, ...]  # (recipe, source set) or (recipe,)
-    worse: tuple[str, ...]
-    languages: tuple[str, ...] = ()  # empty: all that are zero-shot on both sides
-    worse_languages: tuple[str, ...] = ()  # empty: those of `better`
-
-
-@dataclass(frozen=True, slots=True)
-class Suite:
-    """Which backbones x recipes x sets x targets x settings x seeds run, and the contrasts."""
-
-    name: str
-    description: str
-    backbones: tuple[str, ...]
-    blocks: tuple[Block, ...]
-    settings: tuple[str, ...]
-    seeds: tuple[int, ...]
-    low_resource: str  # the definition, in words; it stands beside every low-resource number
-    low_resource_languages: tuple[str, ...]
-    contrasts: tuple[Contrast, ...] = ()
-    needs_data: bool = False
-    seed_note: str = ""  # what the seeds vary; printed under the table
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.catalog.derived_sets import DERIVED
 from harness.catalog.problems import Problem, names, problem, unknown, unknown_language
-from harness.catalog.specs import Block, Contrast, Suite
+from harness.catalog.set_check import check_budget
+from harness.catalog.sets import Block, Contrast, Suite
 
 if TYPE_CHECKING:
     from harness.catalog.load import Catalog
@@ -25,6 +27,7 @@ def check_suite(catalog: Catalog, suite: Suite, file: Path) -> Iterator[Problem]
         found += _targets(catalog, suite, file)
         found += _rows(catalog, suite, file)
         found += _contrasts(catalog, suite, file)
+        found += check_budget(suite.budget, file, _most_sources(catalog, suite))
     yield from found
 
 
@@ -38,7 +41,8 @@ def _names(catalog: Catalog, suite: Suite, file: Path) -> Iterator[Problem]:
             ("source_sets", block.source_sets, catalog.source_sets),
         ):
             for place, name in enumerate(listed):
-                yield from unknown(file, f"blocks[{number}].{kind}[{place}]", name, known)
+                more = f"; or {DERIVED}" if kind == "source_sets" else ""
+                yield from unknown(file, f"blocks[{number}].{kind}[{place}]", name, known, more)
     for place, code in enumerate(suite.low_resource_languages):
         yield from unknown_language(
             file, f"low_resource_languages[{place}]", code, catalog.languages
@@ -70,6 +74,13 @@ def _block(catalog: Catalog, block: Block, file: Path, key: str) -> Iterator[Pro
                 kind = "the world" if world else "human languages"
                 allowed = f"source sets of {kind}, as target '{target}'"
                 yield problem(file, f"{key}.source_sets", f"'{name}'", allowed, "split the block")
+
+
+def _most_sources(catalog: Catalog, suite: Suite) -> int:
+    """The sources of the largest set that the suite's budget is for."""
+    sets = {name for block in suite.blocks for name in block.source_sets}
+    found = [catalog.source_sets[name] for name in sets]
+    return max((len(one.sources) for one in found if one.budget is None), default=1)
 
 
 def _single(catalog: Catalog, block: Block, file: Path, key: str, recipe: str) -> Iterator[Problem]:

@@ -54,7 +54,9 @@ def make_settings(options: dict[str, Any], store: Path) -> tuple[Settings, int]:
     return settings, workers
 
 
-def make_bench(suite_name: str, options: dict[str, Any]) -> tuple[Bench, int]:
+def make_bench(
+    suite_name: str, options: dict[str, Any], *, from_sizes: bool = False
+) -> tuple[Bench, int]:
     """A bench and its number of workers from a command's options."""
     catalog = load_catalog(options["catalog_folders"], hub=options["hub"])
     suite = catalog.suite(suite_name)
@@ -70,7 +72,7 @@ def make_bench(suite_name: str, options: dict[str, Any]) -> tuple[Bench, int]:
         if backbone is None
         else catalog.backbones.get(backbone) or backbone_from_argument(backbone),
     )
-    return Bench(catalog, suite, settings, out, selection), workers
+    return Bench(catalog, suite, settings, out, selection, from_sizes), workers
 
 
 def fit_workers(workers: int, bench: Bench, plan: Plan, missing: Sequence[Step]) -> int:

@@ -106,7 +106,7 @@ catalog_option = click.option(
 hub_option = click.option(
     "--hub",
     is_flag=True,
-    help="Read the targets that the catalog knows on the hub from there, instead of from files.",
+    help="Read sources and targets that the catalog knows on the hub from there, not from files.",
 )
 data_options = all_of(data_option, hub_option, bad_rows_option, catalog_option)
 
@@ -135,7 +135,7 @@ suite_options = all_of(
 
 
 def load_catalog(folders: tuple[Path, ...], *, hub: bool) -> Catalog:
-    """The shipped catalog with the user's folders on top; `hub`: targets read from the hub."""
+    """The shipped catalog with the user's folders on top; `hub`: read from there what is there."""
     catalog = Catalog.load([default_directory(), *folders])
     return catalog.on_hub() if hub else catalog
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import click
-from tabulate import tabulate
 
-from harness.bench import Footprint, Plan, Store, estimate, footprint
+from harness.bench import GPUS, Bench, Speed, Store, find_gpu, look_at, speed_of
 from harness.cli.common import fit_workers, make_bench, show_log
 from harness.cli.options import data_options, machine_options, suite_options
-from harness.cli.progress import duration, size
+from harness.cli.plan_text import as_json, device_lines, every_step, here_lines, notes, table
+from harness.errors import InputError
+from harness.model import Numerics
 
 
 @click.command()
@@ -19,112 +21,83 @@ from harness.cli.progress import duration, size
 @suite_options
 @data_options
 @machine_options
-@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@click.option(
+    "--sizes",
+    "from_sizes",
+    is_flag=True,
+    help="Count the rows that the catalog declares: needs neither data nor weights.",
+)
+@click.option(
+    "--gpu",
+    metavar="NAME",
+    help=f"Estimate device-hours on a GPU: {', '.join(gpu.name for gpu in GPUS)}.",
+)
+@click.option(
+    "--share",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Share of the GPU's peak that is reached. [default: assumed, and listed]",
+)
+@click.option("--json", "print_json", is_flag=True, help="Print the plan as JSON.")
 @click.option("--steps", "show_steps", is_flag=True, help="List every step.")
-def command(suite: str, as_json: bool, show_steps: bool, **options: Any) -> None:
+def command(
+    suite: str,
+    from_sizes: bool,
+    gpu: str | None,
+    share: float | None,
+    print_json: bool,
+    show_steps: bool,
+    **options: Any,
+) -> None:
     """Show what SUITE would run: steps, what is done, estimated time, memory and disk.
 
     Changes nothing.
     """
     show_log()
-    bench, workers = make_bench(suite, options)
+    _check(from_sizes, gpu, share, options)
+    bench, workers = make_bench(suite, options, from_sizes=from_sizes)
+    settings = bench.settings
+    speed = None if gpu is None else speed_of(find_gpu(gpu), settings.numerics, share)
     plan = bench.plan()
-    store = Store(bench.settings.store)
-    done = plan.done(store) if bench.settings.store.is_dir() else set()
-    seconds, measured = estimate(plan, store, done)
-    missing = [step for step_id, step in plan.steps.items() if step_id not in done]
-    left = sum(seconds[step.id] for step in missing)
-    sizes = {step.id: footprint(plan, step, bench.settings) for step in plan.steps.values()}
-    if options["workers"] is None:
-        workers = fit_workers(workers, bench, plan, missing)
-    if as_json:
-        click.echo(json.dumps(_as_json(plan, done, seconds, measured, sizes, workers), indent=2))
+    done = _done(bench)
+    if speed is not None:  # a GPU predicts in larger passes than a CPU
+        settings = replace(settings, predict_tokens=settings.micro_tokens)
+    outlook = look_at(plan, done, settings, speed)
+    if options["workers"] is None and speed is None:
+        workers = fit_workers(workers, bench, plan, outlook.missing)
+    if print_json:
+        click.echo(json.dumps(as_json(bench, outlook, workers), indent=2))
         return
-    click.echo(_by_kind(plan, done, seconds, sizes))
+    click.echo(table(outlook))
     if show_steps:
-        click.echo(_every_step(plan, done, seconds))
-    source = "measured on the steps that are done" if measured else "not measured on this machine"
-    click.echo(
-        f"{len(plan.cells)} results; {len(missing)} of {len(plan.steps)} steps to do, about "
-        f"{duration(left)} of one worker, {duration(left / max(1, workers))} with {workers} "
-        f"(speed {source})"
-    )
-    if missing:
-        memory = max(sizes[step.id].memory for step in missing)
-        checkpoints = workers * max(sizes[step.id].checkpoint for step in missing)
-        disk = sum(sizes[step.id].disk for step in missing)
-        click.echo(
-            f"estimated: up to {size(memory)} of memory a worker; {size(disk)} of disk in "
-            f"{bench.settings.store}, and up to {size(checkpoints)} for checkpoints while it runs"
-        )
+        click.echo(every_step(bench, outlook))
+    if speed is None:
+        lines = here_lines(bench, outlook, workers)
+    else:
+        lines = device_lines(bench, outlook, _in_bf16(speed, settings.numerics))
+    for line in (*lines, *notes(bench)):
+        click.echo(line)
 
 
-def _by_kind(
-    plan: Plan,
-    done: set[tuple[str, str]],
-    seconds: dict[tuple[str, str], float],
-    sizes: dict[tuple[str, str], Footprint],
-) -> str:
-    rows: list[list[object]] = []
-    for kind in dict.fromkeys(step.kind for step in plan.steps.values()):
-        steps = [step for step in plan.steps.values() if step.kind == kind]
-        finished = sum(step.id in done for step in steps)
-        left = [step.id for step in steps if step.id not in done]
-        row: list[object] = [
-            kind,
-            len(steps),
-            finished,
-            len(left),
-            duration(sum(seconds[i] for i in left)),
-        ]
-        row += [
-            size(max(sizes[i].memory for i in left)) if left else "-",
-            size(sum(sizes[i].disk for i in left)) if left else "-",
-        ]
-        rows.append(row)
-    headers = ["step", "all", "done", "to do", "time", "memory", "disk"]
-    return tabulate(rows, headers=headers) + "\n"
+def _in_bf16(speed: Speed, numerics: Numerics) -> Speed | None:
+    """The same GPU in bf16, where it has that and is planned in something slower."""
+    if speed.arithmetic == "bf16" or speed.gpu.bf16 is None:
+        return None
+    return speed_of(speed.gpu, replace(numerics, dtype="bf16"), None)
 
 
-def _every_step(
-    plan: Plan, done: set[tuple[str, str]], seconds: dict[tuple[str, str], float]
-) -> str:
-    rows = [
-        [
-            "done" if step.id in done else "to do",
-            step.kind,
-            step.label,
-            duration(seconds[step.id]),
-            step.key[:12],
-        ]
-        for step in plan.steps.values()
-    ]
-    return tabulate(rows, headers=["", "step", "what", "estimated", "key"]) + "\n"
+def _check(from_sizes: bool, gpu: str | None, share: float | None, options: dict[str, Any]) -> None:
+    if share is not None and gpu is None:
+        raise InputError("--share: it is a share of a GPU's peak; name one with --gpu")
+    for option, given in (("--data", options["data_folder"]), ("--hub", options["hub"])):
+        if from_sizes and given:
+            raise InputError(
+                f"--sizes: counts what the catalog declares, so {option} would not be read; "
+                "give one of the two"
+            )
 
 
-def _as_json(
-    plan: Plan,
-    done: set[tuple[str, str]],
-    seconds: dict[tuple[str, str], float],
-    measured: bool,
-    sizes: dict[tuple[str, str], Footprint],
-    workers: int,
-) -> dict[str, Any]:
-    return {
-        "results": len(plan.cells),
-        "workers": workers,
-        "speed_measured": measured,
-        "steps": [
-            {
-                "kind": step.kind,
-                "key": step.key,
-                "label": step.label,
-                "done": step.id in done,
-                "estimated_seconds": seconds[step.id],
-                "estimated_memory_bytes": sizes[step.id].memory,
-                "estimated_disk_bytes": sizes[step.id].disk,
-                "estimated_checkpoint_bytes": sizes[step.id].checkpoint,
-            }
-            for step in plan.steps.values()
-        ],
-    }
+def _done(bench: Bench) -> frozenset[tuple[str, str]]:
+    """The finished steps; never one of a plan from sizes, whose keys no artifact has."""
+    if not bench.settings.store.is_dir():
+        return frozenset()
+    return frozenset(bench.plan().done(Store(bench.settings.store)))

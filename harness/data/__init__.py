@@ -1,6 +1,7 @@
 """Data: typed examples, readers of files and of the synthetic world, overlap with scored rows."""
 
 from harness.data.dataset import Dataset, Reader, ReadReport, ReadRequest, left_out, make_dataset
+from harness.data.draw import ALL_ROWS, CountTokens, Draw, draw_rows
 from harness.data.examples import (
     Answer,
     BitextExample,
@@ -24,6 +25,7 @@ from harness.data.inventory import (
     reads_files,
     splits,
 )
+from harness.data.labels import load_source, with_labels
 from harness.data.load import READERS, DataContext, find_files, load_split, resolve_files
 from harness.data.official import load_scored
 from harness.data.overlap import Overlap, count_overlap, drop_overlap, flag_overlap
@@ -31,6 +33,7 @@ from harness.data.overlap_keys import RULES
 from harness.data.overlap_matrix import Compared, Matrix, Shared, overlap_matrix
 
 __all__ = [
+    "ALL_ROWS",
     "READERS",
     "RULES",
     "SCORED",
@@ -38,8 +41,10 @@ __all__ = [
     "BitextExample",
     "ChoiceExample",
     "Compared",
+    "CountTokens",
     "DataContext",
     "Dataset",
+    "Draw",
     "Example",
     "Finding",
     "Matrix",
@@ -57,12 +62,14 @@ __all__ = [
     "TextExample",
     "check_splits",
     "count_overlap",
+    "draw_rows",
     "drop_overlap",
     "find_files",
     "flag_overlap",
     "hub_datasets",
     "left_out",
     "load_scored",
+    "load_source",
     "load_split",
     "make_dataset",
     "overlap_matrix",
@@ -71,4 +78,5 @@ __all__ = [
     "resolve_files",
     "splits",
     "text_examples",
+    "with_labels",
 ]

@@ -45,13 +45,13 @@ def left_out(counts: Mapping[str, int]) -> dict[str, int]:
 class ReadRequest:
     """What a reader gets: resolved files, the language, the known labels, its YAML options.
 
-    Ids made from row numbers name their file relative to `root`, so that no fingerprint holds a
-    path of one machine.
+    Labels that are None are not known yet: each is taken as it stands. Ids made from row numbers
+    name their file relative to `root`, so that no fingerprint holds a path of one machine.
     """
 
     files: tuple[Path, ...]
     language: str
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] | None
     options: Mapping[str, Any]
     report: ReadReport
     root: Path | None = None

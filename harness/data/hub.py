@@ -15,11 +15,13 @@ from harness.data.examples import (
     SpanExample,
     TaggingExample,
 )
+from harness.data.files.choices import CHOICE_OPTIONS
 from harness.data.files.options import Options
 from harness.data.files.pairs import PAIR_OPTIONS, Pairs, pair_examples
 from harness.data.files.records import Record
 from harness.data.files.rows import RowProblem, known, list_of, scalar_of, text_of
 from harness.data.files.squad import SQUAD_OPTIONS, Questions
+from harness.data.hub_choices import read_choice_rows
 from harness.data.hub_mining import read_mining
 from harness.data.hub_table import WHERE, Place, named, place_of, rows
 from harness.errors import InputError
@@ -70,7 +72,8 @@ def _pairs(
         for number, row in enumerate(rows(place, wanted, labels)):
             fields, problem = dict(row), None
             try:
-                if pairs.label:
+                # SNLI has -1 where annotators disagreed: no label, but one that may be dropped.
+                if pairs.label and str(row[pairs.label]) not in pairs.drop_labels:
                     fields[pairs.label] = _label(row[pairs.label], options)
             except RowProblem as error:
                 problem = str(error)
@@ -116,6 +119,7 @@ def _squad(
 ) -> Iterator[SpanExample]:
     questions, name = Questions.of(request, options), _name(options, request)
     prefix = named(options.text("id_prefix"), name, options, "id_prefix") or ""
+    unanswerable = options.choice("no_answers", ("dropped", "unanswerable")) == "unanswerable"
     found = False
     for number, row in enumerate(rows(place, tuple(columns.values()), {})):
         entry = {field: row[column] for field, column in columns.items()}
@@ -125,6 +129,7 @@ def _squad(
             context = text_of(entry["context"], "context")
             group = questions.group(entry.get("title"), context)
             entry["answers"] = _answers(entry["answers"])
+            entry["is_impossible"] = unanswerable and not entry["answers"]
             fallback = f"{place.row_prefix}:{number}"
             example = questions.example(entry, fallback, context, group)
         except RowProblem as problem:
@@ -189,10 +194,11 @@ _LAYOUTS: Mapping[str, _Layout] = {
     "tagged": _Layout(_tagged, {}, {"tokens": "tokens", "tags": "tags"}),
     "squad": _Layout(
         _squad,
-        {**SQUAD_OPTIONS, "id_prefix": ""},
+        {**SQUAD_OPTIONS, "id_prefix": "", "no_answers": "dropped"},
         {"id": "id", "question": "question", "context": "context", "answers": "answers"},
         ("title",),
     ),
+    "choices": _Layout(read_choice_rows, CHOICE_OPTIONS, {"label": "label"}, ("id",)),
     "parallel": _Layout(
         _parallel, {"group_namespace": "row"}, {"sentence": "sentence1", "english": "sentence2"}
     ),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from harness.catalog import Backbone, Catalog, Source, SplitSpec, Suite, Target
 from harness.data.dataset import Dataset, make_dataset
+from harness.data.labels import load_source
 from harness.data.load import DataContext, find_files, load_split
 from harness.data.official import count_problem
 from harness.data.overlap import Overlap, drop_overlap, flag_overlap
@@ -30,16 +31,20 @@ class Split:
     licence: str
     whole: bool = False  # nothing is dropped from it: what an untrained target is tuned on
     official: tuple[str, int] | None = None  # name and number of rows of the split that it must be
+    source: Source | None = None  # where its labels come from the training rows
 
     def files(self, context: DataContext) -> Iterator[tuple[str, bool]]:
         """Each file (or pattern) that it reads, and whether it is there."""
-        for language, spec in self.parts:
+        labels = () if self.source is None else ((self.language, self.source.train),)
+        for language, spec in (*self.parts, *labels):
             for piece in spec.pieces(language):
                 for name, found in find_files(piece, language, context):
                     yield name, bool(found)
 
     def read(self, context: DataContext) -> Dataset:
         """Its examples as the files have them, overlap included; InputError for a wrong file."""
+        if self.source is not None:
+            return load_source(self.source, self.split, context)
         name = f"{self.owner}/{self.split}"
         loaded = [
             load_split(spec, language, self.labels, context, name) for language, spec in self.parts
@@ -70,7 +75,7 @@ class Finding:
 def owners(catalog: Catalog, suites: Sequence[Suite] = ()) -> list[Owner]:
     """What the suites read; without suites all of the catalog but the world's.
 
-    Of a catalog `on_hub` that is the hub's rows for the targets that are there, else files.
+    Of a catalog `on_hub` that is the hub's rows for what is there, else files.
     """
     if not suites:
         everything: list[Owner] = [*catalog.sources.values(), *catalog.targets.values()]
@@ -78,11 +83,11 @@ def owners(catalog: Catalog, suites: Sequence[Suite] = ()) -> list[Owner]:
         return [owner for owner in everything if not owner.world]
     blocks = [block for suite in suites for block in suite.blocks]
     sets = dict.fromkeys(name for block in blocks for name in block.source_sets)
-    sources = dict.fromkeys(name for one in sets for name in catalog.source_set(one).sources)
+    sources = {source.name: source for one in sets for source in catalog.sources_of(one)}
     targets = dict.fromkeys(name for block in blocks for name in block.targets)
     backbones = dict.fromkeys(name for suite in suites for name in suite.backbones)
     return [
-        *map(catalog.source, sources),
+        *sources.values(),
         *map(catalog.target, targets),
         *(b for b in map(catalog.backbone, backbones) if b.pretrain is not None),
     ]
@@ -97,10 +102,11 @@ def splits(owner: Owner) -> list[Split]:
         return [Split(owner.name, "texts", "*", (), parts, owner.get, owner.licence)]
     home = owner.language if isinstance(owner, Source) else owner.train_language
     untrained = isinstance(owner, Target) and owner.train is None
+    ruled = owner if isinstance(owner, Source) and owner.labels_from is not None else None
     found = [
         Split(
             owner.name, name, code, owner.labels, ((code, spec),), owner.get, owner.licence,
-            untrained,
+            untrained, source=ruled,
         )
         for name, spec in (("train", owner.train), ("dev", owner.dev))
         if spec is not None

@@ -14,6 +14,7 @@ from harness.catalog.specs import Part, SplitSpec
 from harness.data.dataset import Dataset, Reader, ReadReport, ReadRequest, make_dataset
 from harness.data.examples import Example
 from harness.data.files import (
+    read_auto,
     read_choices,
     read_comparable,
     read_conllu,
@@ -29,6 +30,7 @@ from harness.data.world_reader import read_world
 from harness.errors import InputError, reading
 
 _PLAIN_READERS: Mapping[str, Reader] = {
+    "auto": read_auto,
     "choices": read_choices,
     "comparable": read_comparable,
     "conllu": read_conllu,
@@ -68,16 +70,24 @@ class DataContext:
 
 
 def load_split(
-    spec: SplitSpec, language: str, labels: Sequence[str], context: DataContext, name: str
+    spec: SplitSpec,
+    language: str,
+    labels: Sequence[str] | None,
+    context: DataContext,
+    name: str,
 ) -> Dataset:
-    """The data set of a split in a language, `name` standing in messages; read once per context."""
-    key = digest([spec, language, list(labels), name])
+    """The data set of a split in a language, `name` standing in messages; read once per context.
+
+    Labels that are None are not known yet: whatever label a row has is taken.
+    """
+    known = None if labels is None else tuple(labels)
+    key = digest([spec, language, known, name])
     if key not in context._cache:
         report = ReadReport(context.bad_rows)
         examples: list[Example] = []
         try:
             for piece in spec.pieces(language):
-                examples += _read(piece, language, tuple(labels), context, report)
+                examples += _read(piece, language, known, context, report)
         except InputError as error:
             how = context.how_to_get.get(name.rpartition("/")[0], "")
             more = f"; {how}" if how and isinstance(error, MissingFileError) else ""
@@ -166,7 +176,7 @@ def select_part(examples: Sequence[Example], part: Part) -> list[Example]:
 def _read(
     spec: SplitSpec,
     language: str,
-    labels: tuple[str, ...],
+    labels: tuple[str, ...] | None,
     context: DataContext,
     report: ReadReport,
 ) -> list[Example]:

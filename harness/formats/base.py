@@ -101,6 +101,10 @@ class Format(ABC, Generic[E]):
     ) -> dict[str, torch.Tensor]:
         """Run the model; named logits, first axis = features of the batch."""
 
+    def layers_run(self, depth: int) -> int:
+        """How many of the backbone's layers a forward pass runs."""
+        return depth
+
     def unpadded(self, feature: Feature) -> int | None:
         """Length of the second axis of the feature's logits before padding; None: never padded."""
         return None

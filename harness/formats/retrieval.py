@@ -150,6 +150,10 @@ class RetrievalFormat(Format[E]):
         states = output.hidden_states if several else {top: output.last_hidden_state}
         return {one.key: _pool(states[one.layer], batch, one.pooling) for one in wanted}
 
+    def layers_run(self, depth: int) -> int:
+        """Those up to the highest that vectors are asked of."""
+        return max(one.layer for one in self._computed or (self.retrieval,))
+
     def storage(self, count: int) -> MutableSequence[Logits]:
         """A table of vectors."""
         return VectorTable(count, self._folder)

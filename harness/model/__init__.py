@@ -14,6 +14,7 @@ from harness.model.assembly import (
 )
 from harness.model.backbone import (
     BackboneFiles,
+    cached_config,
     check_backbone,
     fork_backbone,
     load_backbone,
@@ -33,6 +34,7 @@ __all__ = [
     "adapter_names",
     "add_adapter",
     "add_fusion",
+    "cached_config",
     "check_backbone",
     "fork_backbone",
     "load_adapter",

@@ -58,6 +58,14 @@ def locate_backbone(spec: Backbone) -> BackboneFiles:
     return BackboneFiles(spec.name, folder, check_backbone(folder), spec.reduction_factor)
 
 
+def cached_config(spec: Backbone) -> Path | None:
+    """The folder of a hub backbone's config.json if the local hub cache has it; fetches nothing."""
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415
+
+    found = try_to_load_from_cache(str(spec.hub), "config.json", revision=spec.revision)
+    return Path(found).parent if isinstance(found, str) else None
+
+
 def check_backbone(folder: Path) -> str:
     """The content digest of a backbone folder; InputError if it is not an XLM-R-shaped model."""
     with reading(folder):

@@ -5,10 +5,12 @@ from harness.recipes.base import Goal, Recipe, TrainedSource, add_target
 from harness.recipes.direct import Direct
 from harness.recipes.full_ft import FullFineTuning
 from harness.recipes.fuse import FuseMany
+from harness.recipes.multitask import Multitask, assemble_joint
 from harness.recipes.stack import StackOne
 
 RECIPES: dict[str, Recipe] = {
-    recipe.kind: recipe for recipe in (Direct(), StackOne(), FuseMany(), FullFineTuning())
+    recipe.kind: recipe
+    for recipe in (Direct(), StackOne(), FuseMany(), Multitask(), FullFineTuning())
 }
 
 
@@ -19,4 +21,12 @@ def get_recipe(kind: str) -> Recipe:
     return RECIPES[kind]
 
 
-__all__ = ["RECIPES", "Goal", "Recipe", "TrainedSource", "add_target", "get_recipe"]
+__all__ = [
+    "RECIPES",
+    "Goal",
+    "Recipe",
+    "TrainedSource",
+    "add_target",
+    "assemble_joint",
+    "get_recipe",
+]

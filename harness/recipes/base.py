@@ -52,6 +52,7 @@ class Recipe(ABC):
 
     kind: ClassVar[str]
     full: ClassVar[bool] = False  # trains the backbone itself
+    joint: ClassVar[bool] = False  # takes one adapter that all sources train together
 
     def fit(self, goal_format: Format[Any]) -> str | None:
         """What is trained for a target of this format."""

@@ -11,7 +11,7 @@ from harness.results.statistics import Spread, mean_and_spread
 from harness.results.summary import Cell, Summary, summarise
 
 if TYPE_CHECKING:
-    from harness.catalog.specs import Contrast
+    from harness.catalog.sets import Contrast
 
 
 def summary_json(

@@ -12,7 +12,7 @@ from harness.results.rows import VARIANTS, Record, row_label
 from harness.results.statistics import Spread, average_scores, mean_and_spread
 
 if TYPE_CHECKING:
-    from harness.catalog.specs import Contrast
+    from harness.catalog.sets import Contrast
 
 
 @dataclass(frozen=True, slots=True)

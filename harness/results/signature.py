@@ -60,12 +60,16 @@ def record_signature(record: Mapping[str, Any]) -> str:
     trained.
     """
     recipe, sources, setting = record["recipe"], record["source_set"], record["setting"]
-    options, trained = recipe["options"], [setting["hyperparameters"], setting["sources"]]
+    options = recipe["options"]
+    trained = [setting[name] for name in ("hyperparameters", "sources", "joint")]
     return signature(
         [
             ("backbone", _named(record["backbone"])),
             ("recipe", f"{recipe['name']}@{short(options)}" if options else recipe["name"]),
             ("set", f"{sources['name']}@{short(sources['sources'])}" if sources else "none"),
+            ("budget", (sources and sources["budget"]) or "none"),
+            ("mixture", (sources and sources["mixture"]) or "none"),
+            ("stand-ins", ",".join(sources["stand_ins"] if sources else ()) or "none"),
             *_scored(record["target"]),
             ("data", short(record["data"]["fingerprints"])),
             ("setting", f"{setting['name']}@{short(trained)}"),

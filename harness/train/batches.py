@@ -21,13 +21,15 @@ def epoch_batches(
     seed: str,
     batch_size: int | None = None,
     batch_tokens: int | None = None,
+    among: Sequence[int] | None = None,
 ) -> list[list[int]]:
     """Indices of one epoch's batches: `batch_size` features, or up to `batch_tokens` padded tokens.
 
-    A feature longer than the token budget is a batch of its own. Every feature occurs exactly once.
+    A feature longer than the token budget is a batch of its own. Every feature, or index in
+    `among`, occurs exactly once.
     """
     rng = random.Random(seed)
-    order = list(range(len(features)))
+    order = list(range(len(features)) if among is None else among)
     rng.shuffle(order)
     batches: list[list[int]] = []
     for start in range(0, len(order), _POOL):

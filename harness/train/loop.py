@@ -12,12 +12,13 @@ from typing import Any
 
 import torch
 
-from harness.catalog import Training
+from harness.catalog import PROPORTIONAL, Mixture, Training
 from harness.errors import InputError, WorkError
 from harness.formats import Feature, Format, collate
 from harness.model import Assembly, Numerics
 from harness.train.batches import epoch_batches, padded_tokens
 from harness.train.checkpoint import Checkpointer
+from harness.train.mixture import epoch_counts, epoch_rows
 from harness.train.optimizer import GroupedAdamW, learning_rate_factor
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class Trainer:
     seed: str
     pad_id: int
     micro_tokens: int
+    mixture: Mixture = PROPORTIONAL  # of the tasks
     evaluate: Callable[[], float] | None = None
     checkpointer: Checkpointer | None = None
     on_step: Callable[[Progress], None] = lambda progress: None
@@ -123,17 +125,21 @@ class Trainer:
         for task in self.tasks:
             if not task.features:
                 raise InputError(f"{task.head}: nothing to train on; check its training rows")
+        counts = epoch_counts([len(task.features) for task in self.tasks], self.mixture)
         schedule: list[tuple[int, list[int]]] = []
         epoch = 0
         while epoch < self.training.epochs or len(schedule) < self.training.min_steps:
             batches: list[tuple[int, list[int]]] = []
-            for index, task in enumerate(self.tasks):
+            for index, (task, count) in enumerate(zip(self.tasks, counts, strict=True)):
+                size = len(task.features)
                 cut = epoch_batches(
                     task.features,
                     seed=f"{self.seed}/{index}/{epoch}",
                     batch_size=self.training.batch_size,
                     batch_tokens=self.training.batch_tokens,
-                )
+                    among=None if count == size
+                    else epoch_rows(size, count, epoch, f"{self.seed}/{index}"),
+                )  # fmt: skip
                 batches.extend((index, batch) for batch in cut)
             if len(self.tasks) > 1:  # one task's batches are in random order already
                 generator = torch.Generator().manual_seed(_number(f"{self.seed}/order/{epoch}"))

@@ -11,9 +11,8 @@ import psutil
 import pytest
 
 from harness.bench import Bench, Footprint, Plan, Selection, Settings, Step, footprint
-from harness.bench.backbones import Shape
 from harness.bench.steps import PredictWork, SourceWork
-from harness.catalog import Catalog, default_directory
+from harness.catalog import Catalog, Shape, default_directory
 from harness.model import Numerics, add_adapter, add_fusion
 from tests.bench.conftest import write_catalog, xstilts
 from tests.nano import load_model

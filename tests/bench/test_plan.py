@@ -13,6 +13,7 @@ import pytest
 
 from harness.bench import Bench, Plan, Selection, Settings, Store, steps
 from harness.catalog import Catalog, SplitSpec, default_directory
+from harness.catalog.specs import LabelRule
 from harness.errors import InputError
 from harness.formats import PairClassification
 from harness.model import Numerics
@@ -437,3 +438,20 @@ def test_where_and_how_often_to_write_changes_nothing(planned: Planned) -> None:
 def test_the_order_of_blocks_changes_nothing(planned: Planned) -> None:
     blocks = planned.catalog.suite("wide").blocks
     assert changed(planned, planned.with_("suites", "wide", blocks=blocks[::-1])) == set()
+
+
+def test_labels_from_training_rows_go_with_the_plan(planned: Planned) -> None:
+    """Keys, heads and workers get the labels, which the catalog's source does not have."""
+    found = {}
+    for least in (1, 40):
+        rule = LabelRule(least, "other")
+        plan = planned.with_("sources", "pos.A0", labels=(), labels_from=rule).plan()
+        step = next(one for one in plan.steps.values() if one.label.startswith("source pos.A0"))
+        assert isinstance(step.work, steps.SourceWork)
+        refs = [ref.source for one in plan.cells for ref in one.sources]
+        assert {one.labels for one in refs if one.name == "pos.A0"} == {step.work.source.labels}
+        found[least] = (step.work.source.labels, step.key)
+    assert found[1][0] == (*sorted(found[1][0][:-1]), "other")
+    assert set(found[40][0]) < set(found[1][0])
+    assert found[40][0][-1] == "other"
+    assert found[40][1] != found[1][1]

@@ -315,7 +315,8 @@ def test_evaluate_signs_as_records_do(
     record = record_of(results, target, recipe, name)
     ours, theirs = (dict(parse_signature(one["signature"])) for one in (record, result))
     shared = ours.keys() & theirs.keys()
-    assert ours.keys() - shared == {"recipe", "set", "data", "setting", "seed"}
+    trained = {"recipe", "set", "budget", "mixture", "stand-ins", "data", "setting", "seed"}
+    assert ours.keys() - shared == trained
     assert theirs.keys() - shared == {"model", "test-data"}
     assert {key: ours[key] for key in shared} == {key: theirs[key] for key in shared}
     assert list(filter(shared.__contains__, ours)) == list(filter(shared.__contains__, theirs))

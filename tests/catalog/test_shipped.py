@@ -120,7 +120,7 @@ def test_pieces_resolve_overrides_and_lists() -> None:
 
 
 def test_settings_of_a_source(catalog: Catalog) -> None:
-    source = catalog.source("nli.en")
+    source = catalog.source("files-nli.en")
     assert source.training_for("adapters").learning_rate == 1e-4
     assert source.training_for("small") == source.training
 

@@ -13,6 +13,10 @@ from tests.right_catalog import FILES, SOURCE
 H, M = "targets/hubbed.yaml", "targets/mined.yaml"
 R, Q = "targets/ret.yaml", "targets/xqa.yaml"
 S, T, U = "sources/nli.en.yaml", "targets/xnli.yaml", "suites/small.yaml"
+SHAPE = (
+    "shape: {vocabulary: 9, hidden_size: 8, intermediate_size: 16, layers: 2, positions: 64, "
+    "dropout: true, "
+)
 
 # (file, text in it, what stands there instead, what the one line says)
 WRONG = [
@@ -110,6 +114,20 @@ WRONG = [
     (S, "{stop: 0.9}", "{}, options: {heder: true}", ["train.options.heder", "'header'?"]),
     (S, "{stop: 0.9}", "{}, options: {quoting: yes}", ["train.options.quoting: got 'yes'", "csv"]),
     (S, "{reader: delimited, files: [a.tsv], part: {stop: 0.9}}", "[]", ["train", "at least 1"]),
+    (
+        S,
+        "labels: [no, yes]",
+        "labels: [no, yes]\nlabels_from: {least: 2, other: x}",
+        ["labels: got no, yes", "nothing beside `labels_from`", "keep one"],
+    ),
+    (S, "labels: [no, yes]", "labels_from: {least: 0, other: x}", ["labels_from.least: got 0"]),
+    (S, "labels: [no, yes]", "labels_from: {least: 2}", ["labels_from.other: got nothing"]),
+    (
+        S,
+        "pair_classification\nlabels: [no, yes]",
+        "span_qa\nlabels_from: {least: 2, other: x}",
+        ["labels_from: got a mapping", "nothing for format 'span_qa'", "remove it"],
+    ),
     (S, "licence: CC0", "licence: CC0\nworld: true", ["train.reader: got 'delimited'", "world"]),
     (
         S,
@@ -162,6 +180,25 @@ WRONG = [
         "split: files-dev",
         'split: files-dev\nexpected: {"no": 5}',
         ["expected: got 'no'", "languages that are scored: en, sw", "remove it"],
+    ),
+    (
+        T,
+        "split: files-dev",
+        "split: files-dev\nsize: {}",
+        ["size: got an empty mapping", "at least 1 key"],
+    ),
+    (T, "split: files-dev", "split: files-dev\nsize: {dev: 0}", ["size.dev: got 0", "at least 1"]),
+    (
+        T,
+        "split: files-dev",
+        'split: files-dev\nsize: {test: {"no": 5}}',
+        ["size.test: got 'no'", "languages that are scored: en, sw", "remove it"],
+    ),
+    (
+        T,
+        "split: files-dev",
+        "split: files-dev\nsize: {test: 5, unverified: [test, train]}",
+        ["size.unverified[1]: got 'train'", "a split with a size", "add size.train"],
     ),
     (
         T,
@@ -223,6 +260,8 @@ WRONG = [
         "[]",
         ["sources: got an empty list", "at least 1"],
     ),
+    ("backbones/base.yaml", "path:", f"{SHAPE}heads: 3}}\npath:", ["shape.heads: got 3", "(8)"]),
+    ("backbones/base.yaml", "path:", f"{SHAPE}}}\npath:", ["shape.heads: got nothing", "add it"]),
     ("backbones/base.yaml", "kind: folder", "kind: hub", ["hub: got nothing", "add it"]),
     ("backbones/base.yaml", "path:", "hub: a/b\npath:", ["hub: got 'a/b'", "kind", "remove it"]),
     ("languages.yaml", "code: sw", "code: en", ["name: got 'en'", "a name that is new"]),

@@ -255,7 +255,7 @@ def test_a_failure_of_the_world_names_no_folder(
 def test_real_files_have_the_counts_that_are_known(
     shared_data: Path, tmp_path: Path, xstilts: Callable[..., Any]
 ) -> None:
-    sources = ["arcd.ar", "ocnli.zh", "squad_it.it"]
+    sources = ["arcd.ar", "files-ocnli.zh", "files-squad_it.it"]
     write_suite(tmp_path, "real", sources, ["files-hellaswag"])
     done = xstilts("data", "check", "--suite", "real", "--data", shared_data,
                    "--catalog", tmp_path, "--json")  # fmt: skip
@@ -264,7 +264,7 @@ def test_real_files_have_the_counts_that_are_known(
     for name, language, split, examples, mended, dropped, left_out in [
         ("arcd.ar", "ar", "*", 693 - 3, 0, 3, 3),  # 3 answers that are not in their context
         (
-            "squad_it.it",
+            "files-squad_it.it",
             "it",
             "dev",
             831,
@@ -272,7 +272,7 @@ def test_real_files_have_the_counts_that_are_known(
             98 - 62,
             10,
         ),  # its last 5 of 48 articles; 98 wrong offsets in all
-        ("ocnli.zh", "zh", "train", 3000 - 6, 0, 0, 6),  # 6 rows without a majority
+        ("files-ocnli.zh", "zh", "train", 3000 - 6, 0, 0, 6),  # 6 rows without a majority
         ("files-hellaswag", "en", "test", 70, 0, 0, 0),
         ("files-hellaswag", "sw", "test", 500, 0, 0, 0),
     ]:

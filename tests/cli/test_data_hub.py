@@ -147,6 +147,35 @@ def test_what_the_hub_does_not_have_still_needs_a_folder(
     )
 
 
+def source_on_hub(own: Path) -> None:
+    """Gives own.en a hub block too."""
+    file = own / "catalog" / "sources" / "own.en.yaml"
+    splits = (("train", "train"), ("dev", "validation"))
+    block = [f"  {key}: {{reader: hub, options: {_HUB} en, split: {split}}}}}"
+             for key, split in splits]  # fmt: skip
+    file.write_text("\n".join([file.read_text().rstrip("\n"), "hub:", "  split: hub-own", *block]))
+
+
+def test_sources_of_the_hub_need_no_folder(
+    own: Path, hub: list[tuple[str, ...]], xstilts: Callable[..., Any]
+) -> None:
+    source_on_hub(own)
+    done = xstilts(*arguments(own, "--hub", "--json"))
+    rows = [row for row in json.loads(done.out)["rows"] if row["name"] == "own.en"]
+    assert [(r["split"], r["examples"], r["overlap"]) for r in rows] == [
+        ("train", 1, 0),
+        ("dev", 1, 0),
+    ]
+    assert hub[:2] == [
+        ("our/own", "en", "train", REVISION),
+        ("our/own", "en", "validation", REVISION),
+    ]
+    listed = xstilts("data", "ls", "--suite", "own", "--catalog", str(own / "catalog"), "--hub",
+                     "--json")  # fmt: skip
+    (row,) = [row for row in json.loads(listed.out)["rows"] if row["name"] == "own.en"]
+    assert (row["hub"], row["files"], row["split"]) == ([f"our/own@{REVISION}"], [], "hub-own")
+
+
 def test_an_unreachable_hub_never_falls_back_to_files(
     own: Path, monkeypatch: pytest.MonkeyPatch, xstilts: Callable[..., Any]
 ) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
 
 CPU = ("--device", "cpu", "--workers", "0")
@@ -97,13 +98,59 @@ def test_a_new_store_gives_the_same_weights(trained: tuple[Path, Any], tmp_path:
         assert (out / file).read_bytes() == (again / file).read_bytes(), file
 
 
+def test_a_source_of_the_hub_is_trained_and_planned(
+    tiny_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, xstilts: Callable[..., Any]
+) -> None:
+    """With --hub the rows are the hub's, so the step is another one than without."""
+    catalog = Path(shutil.copytree(tiny_run.catalog, tmp_path / "catalog"))
+    file = catalog / "sources" / "tiny.A0.yaml"
+    block = """
+hub:
+  split: hub-tiny
+  train:
+    reader: hub
+    options: &hub
+      {id: our/tiny, revision: COMMIT, layout: pairs, split: train,
+       label_names: [entailment, neutral, contradiction]}
+  dev: {reader: hub, options: {<<: *hub, split: dev}}
+"""
+    file.write_text(file.read_text() + block.replace("COMMIT", "a" * 40))
+    asked = []
+
+    def table(path: str, *, split: str, **_: Any) -> datasets.Dataset:
+        asked.append((path, split))
+        label = datasets.ClassLabel(names=["entailment", "neutral", "contradiction"])
+        text = datasets.Value("string")
+        rows = {"premise": [f"{split} {n}" for n in range(9)], "hypothesis": list("abcabcabc"),
+                "label": [0, 1, 2] * 3}  # fmt: skip
+        features = {"premise": text, "hypothesis": text, "label": label}
+        return datasets.Dataset.from_dict(rows, features=datasets.Features(features))
+
+    monkeypatch.setattr(datasets, "load_dataset", table)
+    place = ("--suite", "tiny", "--catalog", catalog, "--store", tmp_path / "store", *CPU)
+    assert xstilts("train", "tiny.A0", "--out", tmp_path / "hub", "--hub", *place).code == 0
+    assert asked == [("our/tiny", "train"), ("our/tiny", "dev")]
+    assert xstilts("train", "tiny.A0", "--out", tmp_path / "world", *place).code == 0
+    assert len(asked) == 2  # without --hub nothing is asked for
+    weights = [
+        b"".join(file.read_bytes() for file in sorted((tmp_path / name).rglob("*.safetensors")))
+        for name in ("hub", "world")
+    ]
+    assert weights[0] and weights[0] != weights[1]
+    plan = ("plan", "tiny", "--json", *place[2:], "--out", tmp_path / "out")
+    assert xstilts(*plan).code == 0
+    assert len(asked) == 2
+    assert xstilts(*plan, "--hub").code == 0
+    assert asked[2:] == [("our/tiny", "train"), ("our/tiny", "dev")]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["nope"], "source 'nope' is unknown"),
         (["tiny.A0", "--setting", "nope"], "--setting: 'nope' is unknown; known: adapters"),
-        (["nli.en"], "--suite: 'default' scores other data than source 'nli.en'"),
-        (["nli.en", "--suite", "files"], "give their folder with --data DIR"),
+        (["mnli.en"], "--suite: 'default' scores other data than source 'mnli.en'"),
+        (["mnli.en", "--suite", "files"], "give their folder with --data DIR"),
         (["tiny.A0", "--data", "absent"], "--data: absent is not a folder"),
         (["tiny.A0", "--suite", "nope"], "suite 'nope' is unknown"),
         (["tiny.A0", "--backbone", "nope"], "--backbone: 'nope' is no catalog name and no folder"),
@@ -123,7 +170,7 @@ def test_wrong_arguments_are_refused_before_anything_is_written(
 def test_nano_is_refused_for_real_languages(
     tiny_run: Any, tmp_path: Path, xstilts: Callable[..., Any]
 ) -> None:
-    done = xstilts("train", "nli.en", "--suite", "files", "--backbone", "nano", "--data", tmp_path,
+    done = xstilts("train", "mnli.en", "--suite", "files", "--backbone", "nano", "--data", tmp_path,
                    "--out", tmp_path / "out", *CPU)  # fmt: skip
     assert done.code == 2
     assert "--backbone: 'nano' knows the world's languages only" in done.err

@@ -31,12 +31,15 @@ def mirror(tmp_path: Path, calls: Calls) -> Mirror:
     """Writes a split of a data set as its repository holds it: Parquet, configurations named."""
     known: dict[str, list[str]] = {}
 
-    def write(name: str, config: str, split: str, features: dict[str, Any], rows: Rows) -> None:
+    def write(
+        name: str, config: str, split: str, features: dict[str, Any], rows: Rows,
+        described: bool = True,
+    ) -> None:  # fmt: skip
         folder = tmp_path / name
         table = datasets.Dataset.from_dict(rows, features=datasets.Features(features))
         (folder / config / split).mkdir(parents=True)
         table.to_parquet(str(folder / config / split / "0000.parquet"))
-        if config.startswith("mlqa."):  # the hub's conversion of a script: folders, no description
+        if not described:  # the hub's conversion of a script: folders alone
             return
         lines = known.setdefault(name, [])
         if f"- config_name: {config}" not in lines:

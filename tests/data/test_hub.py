@@ -115,8 +115,8 @@ def test_mlqa_is_read_from_the_parquet_of_its_folder(
 ) -> None:
     rows = questions(("q1", "Es ist rot.", "Farbe?", ["rot"], [7]), title=False)
     other = questions(("q2", "It is red.", "Farbe?", ["red"], [6]), title=False)
-    mirror("facebook/mlqa", "mlqa.de.de", "test", XQUAD, rows)
-    mirror("facebook/mlqa", "mlqa.en.de", "test", XQUAD, other)
+    mirror("facebook/mlqa", "mlqa.de.de", "test", XQUAD, rows, described=False)
+    mirror("facebook/mlqa", "mlqa.en.de", "test", XQUAD, other, described=False)
     (found,) = read(catalog.target("mlqa"), "test", "de").examples
     assert (found.id, found.language) == ("q1", "de")
     (call,) = calls

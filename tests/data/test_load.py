@@ -151,7 +151,7 @@ def test_bad_rows_are_counted_in_the_data_set(tmp_path: Path) -> None:
         (
             spec("xx/dev-xx.tsv", reader="xml"),
             "xx",
-            "reader 'xml' is unknown; must be one of: choi",
+            "reader 'xml' is unknown; must be one of: auto",
         ),
         (spec(), "xx", "reader 'delimited' needs files"),
         (spec("xx/dev-xx.tsv", part=Part(5)), "xx", r"t/dev \(xx\): no examples in .*dev-xx.tsv"),
@@ -252,6 +252,6 @@ def test_the_world_needs_no_folder() -> None:
 
 def test_every_reader_has_a_name() -> None:
     assert sorted(READERS) == [
-        *("choices", "comparable", "conllu", "delimited", "hub", "jsonl", "parallel", "squad"),
-        *("tagged", "text", "world"),
+        *("auto", "choices", "comparable", "conllu", "delimited", "hub", "jsonl", "parallel"),
+        *("squad", "tagged", "text", "world"),
     ]

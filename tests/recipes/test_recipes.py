@@ -37,15 +37,17 @@ COMPOSED = {
     "direct": Stack(TARGET),
     "stack": Stack(NLI, TARGET),
     "fuse": Stack(Fuse(NLI, SUP), TARGET),
+    "multitask": Stack(NLI, TARGET),
     "full-ft": None,
 }
 TRAINED = {
     "direct": OWN,
     "stack": OWN,
     "fuse": f"{OWN}|{FUSED}",
+    "multitask": OWN,
     "full-ft": rf"{ENCODER}|heads\.{TARGET}\..*",
 }
-SOURCES = {"direct": 0, "stack": 1, "fuse": 2, "full-ft": 0}
+SOURCES = {"direct": 0, "stack": 1, "fuse": 2, "multitask": 1, "full-ft": 0}
 
 
 def task_of(task: str, language: str, goal: Goal) -> TrainTask:
@@ -176,7 +178,7 @@ def test_the_target_starts_alike_in_all_recipes_that_have_an_adapter(
 
     direct = start("direct", 3)
     assert len(direct) == 3 * 4 + 4
-    for kind in ("stack", "fuse"):
+    for kind in ("stack", "fuse", "multitask"):
         other = start(kind, 3)
         assert other.keys() == direct.keys()
         assert all(torch.equal(other[name], tensor) for name, tensor in direct.items())

@@ -44,7 +44,10 @@ def make_parts(
             "name": backbone, "digest": SHA, "parameters": 1000, "layers": 4, "hidden_size": 64,
         },
         "recipe": {"name": recipe, "kind": recipe, "options": {}},
-        "source_set": source_set and {"name": source_set, "sources": ["nli.A0", "pos.B0"]},
+        "source_set": source_set and {
+            "name": source_set, "sources": ["nli.A0", "pos.B0"], "budget": None, "mixture": None,
+            "stand_ins": [],
+        },
         "target": {
             "name": target, "task": "nli", "format": "pair", "split": "test",
             "train_language": "A0", "languages": list(scores), "options": {"max-length": 128},
@@ -55,6 +58,7 @@ def make_parts(
                 name: {"learning_rate": 2e-4, "reduction_factor": 16}
                 for name in (["nli.A0", "pos.B0"] if source_set else [])
             },
+            "joint": None,
         },
         "seed": seed,
         "numerics": {

@@ -76,8 +76,9 @@ def test_refused_texts(text: str) -> None:
 
 def test_of_a_record(record: dict[str, Any]) -> None:
     assert record_signature(record) == (
-        "backbone:nano@abababab|recipe:fuse|set:multi-family@90468d71|target:world-nli|split:test"
-        "|train:A0|languages:3@3e04ef65|data:2b09229b|setting:adapters@a1c0978e|seed:1|device:cpu"
+        "backbone:nano@abababab|recipe:fuse|set:multi-family@90468d71|budget:none"
+        "|mixture:none|stand-ins:none|target:world-nli|split:test"
+        "|train:A0|languages:3@3e04ef65|data:2b09229b|setting:adapters@02bec578|seed:1|device:cpu"
         "|dtype:float32|threads:2|tf32:no|deterministic:yes|pair.max-length:128"
         "|low-resource:3a16ad0d|version:0.1.0"
     )
@@ -95,6 +96,10 @@ def test_of_a_record(record: dict[str, Any]) -> None:
         ("recipe.options", {"fuse": "own"}),
         ("source_set.name", "other"),
         ("source_set.sources", ["nli.A0"]),
+        ("source_set.budget", "examples=90"),
+        ("source_set.mixture", "temperature,2.0,cap=10"),
+        ("source_set.stand_ins", ["nli.A0"]),
+        ("setting.joint", {"epochs": 3}),
         ("target.name", "world-pos"),
         ("target.split", "dev"),
         ("target.train_language", "B0"),

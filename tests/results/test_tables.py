@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.catalog.specs import Contrast
+from harness.catalog.sets import Contrast
 from harness.errors import InputError
 from harness.results import (
     answer_contrasts,

@@ -113,6 +113,9 @@ class _Spied:
     def source(self, source: Source, split: str) -> Dataset:
         return self._rows(source.name, split)
 
+    def drawn(self, work: SourceWork) -> Dataset:
+        return self._rows(work.name, "train")
+
     def target(self, target: Target, split: str) -> Dataset:
         return self._rows(target.name, split)
 
@@ -147,7 +150,9 @@ def test_selection_sees_dev_rows_only(
     Store(tmp_path).create()
     worker = Worker(Settings(tmp_path, None, "refuse", Numerics()), _Spied())  # type: ignore[arg-type]
     key = "a" * 64
-    assert worker.run(Step("source", key, "", (), SourceWork(ref, source, training, 1), 1.0, 12))
+    assert worker.run(
+        Step("source", key, "", (), SourceWork(ref, source, training, 1, source.name), 1.0, 12)
+    )
     if kind != "source":
         predicted.clear()
         form = "pair_classification" if kind == "target" else "bitext_retrieval"
@@ -157,7 +162,15 @@ def test_selection_sees_dev_rows_only(
             train=nowhere, dev=nowhere, split="", licence="",
         )  # fmt: skip
         recipe = Recipe(name="fuse", description="", kind="fuse", sources="many")
-        fit = FitWork(ref, recipe, (SourceRef(source, key),), target, training, kind, 1)
+        fit = FitWork(
+            ref,
+            recipe,
+            (SourceRef(SourceWork(ref, source, training, 1, source.name), key),),
+            target,
+            training,
+            kind,
+            1,
+        )
         assert worker.run(Step("fit", "b" * 64, "", (), fit, 1.0, 12))
     rows = {}
     for split in ("train", "dev"):
@@ -177,7 +190,9 @@ def source_step(training: Training) -> Step:
         licence="",
     )  # fmt: skip
     ref = BackboneRef("nano", "0" * 64, 4, folder=NANO)
-    return Step("source", "a" * 64, "", (), SourceWork(ref, source, training, 1), 1.0, 12)
+    return Step(
+        "source", "a" * 64, "", (), SourceWork(ref, source, training, 1, source.name), 1.0, 12
+    )
 
 
 def test_a_stop_is_noticed_between_two_batches_of_dev(

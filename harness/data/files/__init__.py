@@ -1,5 +1,6 @@
 """Readers of published files in their original layouts: one per layout, not one per data set."""
 
+from harness.data.files.auto import read_auto
 from harness.data.files.choices import read_choices
 from harness.data.files.comparable import read_comparable
 from harness.data.files.conllu import read_conllu
@@ -11,6 +12,7 @@ from harness.data.files.tagged import read_tagged
 from harness.data.files.text import text_examples, text_reader
 
 __all__ = [
+    "read_auto",
     "read_choices",
     "read_comparable",
     "read_conllu",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -20,24 +20,30 @@ from harness.data.files.records import (
 )
 from harness.data.files.rows import RowProblem, scalar_of, text_of
 
-_OPTIONS: Mapping[str, Any] = {
-    **TABLE_OPTIONS,
-    "layout": "json",
+CHOICE_OPTIONS: Mapping[str, Any] = {
     "context": ("context",),
     "context_map": {},
     "choices": ("choices",),
-    "label": "label",
     "label_base": 0,
     "label_map": {},
-    "id": None,
     "gold": "given",
     "group": None,
     "group_namespace": None,
+    "group_base": 0,
+}
+_OPTIONS: Mapping[str, Any] = {
+    **TABLE_OPTIONS,
+    **CHOICE_OPTIONS,
+    "layout": "json",
+    "label": "label",
+    "id": None,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class _Choices:
+class Choices:
+    """What the fields of a row mean as a question with choices."""
+
     request: ReadRequest
     context: tuple[str, ...]
     context_map: Mapping[str, Mapping[str, str]]  # field: value in the file: text to read
@@ -48,11 +54,51 @@ class _Choices:
     id: str | None
     grouping: Grouping
 
+    @classmethod
+    def of(cls, request: ReadRequest, options: Options, label: str, id: str | None) -> Choices:
+        """From `CHOICE_OPTIONS` and the fields of label and id."""
+        context_map = options.table("context_map")
+        if not all(isinstance(entry, Mapping) for entry in context_map.values()):
+            raise options.bad("context_map", "a mapping of fields to mappings of codes to texts")
+        if not options.texts("choices"):
+            raise options.bad("choices", "one field that holds a list, or a list of fields")
+        return cls(
+            request,
+            options.texts("context"),
+            {
+                name: {str(k): str(v) for k, v in entry.items()}
+                for name, entry in context_map.items()
+            },
+            options.texts("choices"),
+            None if options.withheld() else label,
+            options.number("label_base"),
+            options.strings("label_map"),
+            id,
+            Grouping.of(options),
+        )
+
+    def columns(self) -> list[str]:
+        """Every field that a row must have."""
+        grouped = None if self.grouping.field == "row" else self.grouping.field
+        named = (*self.context, *self.choices, self.label, self.id, grouped)
+        return [name for name in dict.fromkeys(named) if name is not None]
+
+    def examples(self, records: Iterable[Record]) -> Iterator[ChoiceExample]:
+        """The records as examples; what is wrong with one goes to the report."""
+        for row, record in enumerate(records):
+            try:
+                yield self.example(record, row)
+            except RowProblem as problem:
+                self.request.report.bad(record.place, str(problem))
+
     def example(self, record: Record, row: int) -> ChoiceExample:
         """The record as an example; raises RowProblem."""
         texts, names = self._choices(record)
         if len(texts) < 2:
             raise RowProblem(f"{len(texts)} choice(s); there must be at least 2")
+        if not all(text.strip() for text in texts):
+            # Published rows fill up a short list with empty choices; official scores count them.
+            self.request.report.counts["empty_texts"] += 1
         name = f"{self.request.file_name(record.file)}:{record.row}"
         if self.id is not None:
             name = scalar_of(record.field(self.id), self.id)
@@ -112,35 +158,15 @@ def read_choices(request: ReadRequest) -> Iterator[ChoiceExample]:
     a number from `label_base`, a choice's letter or name, or what `label_map` maps to one of these.
     """
     options = Options("choices", request.options, _OPTIONS)
-    context_map = options.table("context_map")
-    if not all(isinstance(entry, Mapping) for entry in context_map.values()):
-        raise options.bad("context_map", "a mapping of fields to mappings of codes to texts")
-    if not options.texts("choices"):
-        raise options.bad("choices", "one field that holds a list, or a list of fields")
-    choices = _Choices(
-        request,
-        options.texts("context"),
-        {field: {str(k): str(v) for k, v in entry.items()} for field, entry in context_map.items()},
-        options.texts("choices"),
-        None if options.withheld() else options.text("label"),
-        options.number("label_base"),
-        options.strings("label_map"),
-        options.optional_text("id"),
-        Grouping.of(options),
-    )
-    for row, record in enumerate(_records(request, options, choices)):
-        try:
-            yield choices.example(record, row)
-        except RowProblem as problem:
-            request.report.bad(record.place, str(problem))
+    choices = Choices.of(request, options, options.text("label"), options.optional_text("id"))
+    yield from choices.examples(_records(request, options, choices))
 
 
-def _records(request: ReadRequest, options: Options, choices: _Choices) -> Iterator[Record]:
+def _records(request: ReadRequest, options: Options, choices: Choices) -> Iterator[Record]:
     if options.choice("layout", ("json", "table")) == "json":
         return chain.from_iterable(map(json_records, request.files))
     table = Table.of(options)
-    label = [] if choices.label is None else [choices.label]
-    columns = [*choices.context, *choices.choices, *label]
+    columns = choices.columns()
     return chain.from_iterable(table_records(file, table, columns) for file in request.files)
 
 

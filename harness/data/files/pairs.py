@@ -19,6 +19,7 @@ PAIR_OPTIONS: Mapping[str, Any] = {
     "gold": "given",
     "group": None,
     "group_namespace": None,
+    "group_base": 0,
     "where": {},
 }
 _FIELDS = ("premise", "hypothesis", "label", "id")

@@ -113,8 +113,12 @@ def list_of(value: Any, name: str) -> list[Any]:
     return value
 
 
-def known(value: str, name: str, labels: Sequence[str]) -> str:
-    """The value if it is one of the labels; else a RowProblem that lists them."""
+def known(value: str, name: str, labels: Sequence[str] | None) -> str:
+    """The value if it is one of the labels (None: if it is not blank); else a RowProblem."""
+    if labels is None:
+        if not value.strip():
+            raise RowProblem(f"empty {name}")
+        return value
     if value not in labels:
         allowed = ", ".join(labels) if labels else "(none)"
         raise RowProblem(f"unknown {name} '{value}'; known: {allowed}")

@@ -1,4 +1,7 @@
-"""Tagged sentences, one token per line with its tag, a blank line after each sentence."""
+"""Tagged sentences, one token per line with its tag, a blank line after each sentence.
+
+A line may hold a word, or (`unit: character`) one character, spaces between words among them.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 
 from harness.data.dataset import ReadRequest
 from harness.data.examples import TaggingExample
+from harness.data.files.characters import join_characters
 from harness.data.files.options import Options
 from harness.data.files.rows import RowProblem, known, place, read_lines
 
@@ -22,7 +26,10 @@ _OPTIONS: Mapping[str, Any] = {
     "gold": "given",
     "token_prefix": "",
     "blank_tokens": "refuse",
+    "inner_space": None,
+    "unit": "word",
 }
+_OUTSIDE = "O"
 
 
 @dataclass(slots=True)
@@ -42,6 +49,8 @@ class _Layout:
     label_map: Mapping[str, str]
     prefix: str
     drop_blank: bool
+    inner_space: str | None
+    characters: bool
 
     @classmethod
     def of(cls, options: Options) -> _Layout:
@@ -57,7 +66,14 @@ class _Layout:
         drop_blank = options.choice("blank_tokens", ("refuse", "drop")) == "drop"
         labels, prefix = options.strings("label_map"), options.text("token_prefix")
         comment = options.optional_text("comment")
-        return cls(separator, token, tag, columns, comment, labels, prefix, drop_blank)
+        inner_space = options.optional_text("inner_space")
+        characters = options.choice("unit", ("word", "character")) == "character"
+        if characters and tag is None:
+            raise options.bad("unit", "word where the gold is withheld")
+        return cls(
+            separator, token, tag, columns, comment, labels, prefix, drop_blank, inner_space,
+            characters,
+        )  # fmt: skip
 
 
 def read_tagged(request: ReadRequest) -> Iterator[TaggingExample]:
@@ -69,12 +85,19 @@ def read_tagged(request: ReadRequest) -> Iterator[TaggingExample]:
             if sentence.problem is not None:
                 request.report.bad(*sentence.problem)
                 continue
+            tokens, tags = sentence.tokens, sentence.tags
+            if layout.characters:
+                tokens, tags, lost = join_characters(tokens, tags)
+                request.report.counts["entities_within_words_lost"] += lost
+            if not tokens:
+                request.report.counts["sentences_without_text"] += 1
+                continue
             yield TaggingExample(
                 id=f"{request.file_name(file)}:{number}",
                 language=request.language,
                 group=None,
-                tokens=tuple(sentence.tokens),
-                tags=None if layout.tag is None else tuple(sentence.tags),
+                tokens=tuple(tokens),
+                tags=None if layout.tag is None else tuple(tags),
             )
 
 
@@ -104,12 +127,19 @@ def _add(request: ReadRequest, layout: _Layout, text: str, sentence: _Sentence) 
     if wrong:
         raise RowProblem(f"{len(cells)} columns, expected {layout.columns}")
     token = cells[layout.token].removeprefix(layout.prefix)
-    if not token.strip(" "):
+    if layout.inner_space is not None and token.strip(layout.inner_space):
+        token = token.replace(layout.inner_space, " ")
+    if not token.strip(" ") and not (layout.characters and token):
         if not layout.drop_blank:
             raise RowProblem("empty token (blank_tokens: drop leaves such lines out)")
         request.report.counts["blank_tokens_dropped"] += 1
         return
     if layout.tag is not None:
         tag = cells[layout.tag]
-        sentence.tags.append(known(layout.label_map.get(tag, tag), "tag", request.labels))
+        mapped = layout.label_map.get(tag, tag)
+        if layout.characters and mapped != _OUTSIDE and mapped[:2] not in ("B-", "I-"):
+            raise RowProblem(f"tag '{mapped}' of a character is neither O nor B-... nor I-...")
+        if mapped == _OUTSIDE != tag:
+            request.report.counts["tags_mapped_to_O"] += 1
+        sentence.tags.append(known(mapped, "tag", request.labels))
     sentence.tokens.append(token)

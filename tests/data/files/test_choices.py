@@ -126,6 +126,13 @@ def test_groups_ids_and_tables(read: Read) -> None:
     assert (examples[0].id, examples[0].context, examples[0].label) == ("7", "a, b Q", 3)
 
 
+def test_empty_choices_stay_and_are_counted(read: Read) -> None:
+    rows = [{"context": "C", "choices": ["x", "y", last], "label": 0} for last in ("", "z", " ")]
+    examples, counts = read(read_choices, json.dumps(rows))
+    assert [len(example.choices) for example in examples] == [3, 3, 3]
+    assert counts == {"empty_texts": 2}
+
+
 GOOD = {"context": "C", "choices": ["x", "y"], "label": 0}
 
 

@@ -138,6 +138,22 @@ def test_groups_and_ids_by_column_and_several_files(read: Read) -> None:
     ]
 
 
+def test_groups_of_a_field_that_counts_from_elsewhere(read: Read) -> None:
+    """AmericasNLI gives XNLI's rows by numbers that start at 12451."""
+    columns = {**CSV["columns"], "id": "premise"}  # type: ignore[dict-item]
+    options = {**CSV, "columns": columns, "group": "premise", "group_namespace": "set",
+               "group_base": 40}  # fmt: skip
+    content = HEAD + "40,x,neutral\n39,y,neutral\nten,y,neutral\n142,z,neutral\n"
+    examples, counts = read(read_delimited, content, options=options, bad_rows="skip")
+    assert [(e.id, e.group) for e in examples] == [("40", "set:0"), ("142", "set:102")]
+    assert counts == {"bad_rows_skipped": 2}
+    with pytest.raises(InputError, match=r"line 3: premise is '39', no row number from 40 on"):
+        read(read_delimited, content, options=options)
+    for group in ("row", None):
+        with pytest.raises(InputError, match=r"'group_base' is 40; must be left out unless"):
+            read(read_delimited, content, options={**options, "group": group})
+
+
 def test_where_chooses_rows_and_numbers_count_among_them(read: Read) -> None:
     options = {**CSV, "where": {"premise": "sw"}, "group": "row"}
     content = HEAD + "en,a,neutral\nsw,b,neutral\nsw,c,entailment\n"

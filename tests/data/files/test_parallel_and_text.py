@@ -126,7 +126,7 @@ def test_text_of_bitext_passes_options_on(read: Read) -> None:
 @pytest.mark.parametrize("options", [{}, {"reader": "text"}, {"reader": "xml"}])
 def test_the_inner_reader_must_be_named(read: Read, options: dict[str, str]) -> None:
     with pytest.raises(
-        InputError, match=r"option 'reader' is .*must be one of choices, comparable, conllu"
+        InputError, match=r"option 'reader' is .*must be one of auto, choices, comparable"
     ):
         read(READERS["text"], "x", options=options)
 

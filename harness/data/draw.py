@@ -1,0 +1,106 @@
+"""Which training rows of a source a set takes: a share of them, a number of them, by a seed.
+
+A row's place in the order of drawing is the hash of the seed and of its group (its parallel row) or
+id, not of its position: translations of the same rows are drawn together from every language, even
+where a file lacks some of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from harness.data.dataset import Dataset, make_dataset
+from harness.data.examples import Example
+from harness.data.files.groups import is_local
+from harness.errors import InputError
+
+_WHOLE = 1 << 64
+_CHUNK = 1000
+CountTokens = Callable[[Sequence[Example]], Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Share (2, 4): the second of four disjoint shares. Of these rows, so many examples or tokens.
+
+    Without any of the three all rows are taken.
+    """
+
+    share: tuple[int, int] | None = None
+    examples: int | None = None
+    tokens: int | None = None
+
+    @property
+    def all(self) -> bool:
+        """Whether it takes every row."""
+        return self == ALL_ROWS
+
+    def limit(self) -> str:
+        """What it asks for, in words."""
+        share = f" of share {self.share[0]}/{self.share[1]}" if self.share else ""
+        return f"{self.tokens} tokens{share}" if self.tokens else f"{self.examples} rows{share}"
+
+
+ALL_ROWS = Draw()
+
+
+def draw_rows(
+    dataset: Dataset, draw: Draw, seed: int, count_tokens: CountTokens | None = None
+) -> Dataset:
+    """The drawn rows in the order of the data set; `rows_before_draw` says out of how many.
+
+    With tokens the rows are taken in the order of drawing until the next one would exceed them. An
+    InputError where there are fewer examples or tokens than asked for.
+    """
+    if draw.all:
+        return dataset
+    order = _order(dataset.examples, draw.share, seed)
+    kept, found = order[: draw.examples], len(order)
+    asked = draw.examples or 1
+    if draw.tokens is not None:
+        assert count_tokens is not None, "a draw by tokens needs a tokenizer"
+        kept, found = _fitting(dataset.examples, order, draw.tokens, count_tokens)
+        asked = draw.tokens
+    if found < asked or not kept:
+        raise InputError(
+            f"{dataset.name} ({dataset.language}): the set asks for {draw.limit()}, but there are "
+            f"{found}; lower the budget, or choose a source with more rows"
+        )
+    examples = [dataset.examples[row] for row in sorted(kept)]
+    counts = {**dataset.counts, "rows_before_draw": len(dataset)}
+    return make_dataset(dataset.name, dataset.language, examples, counts)
+
+
+def _order(examples: Sequence[Example], share: tuple[int, int] | None, seed: int) -> list[int]:
+    """Row numbers of the share, in the order in which rows are drawn."""
+    places = [_place(example, seed) for example in examples]
+    rows = range(len(examples))
+    if share is not None:
+        number, count = share
+        rows_of_share = [row for row in rows if places[row] * count // _WHOLE == number - 1]
+        return sorted(rows_of_share, key=lambda row: (places[row], row))
+    return sorted(rows, key=lambda row: (places[row], row))
+
+
+def _place(example: Example, seed: int) -> int:
+    """A number below 2^64, uniform over rows, the same for translations of one row."""
+    group = example.group
+    key = example.id if group is None or is_local(group) else group
+    return int.from_bytes(hashlib.sha256(f"{seed}/{key}".encode()).digest()[:8], "big")
+
+
+def _fitting(
+    examples: Sequence[Example], order: Sequence[int], limit: int, count: CountTokens
+) -> tuple[list[int], int]:
+    """The first rows with at most `limit` tokens, and the tokens that were found, or more."""
+    total, kept = 0, list[int]()
+    for start in range(0, len(order), _CHUNK):  # counting is encoding: no more than needed
+        rows = order[start : start + _CHUNK]
+        for row, size in zip(rows, count([examples[row] for row in rows]), strict=True):
+            total += size
+            if total > limit:
+                return kept, total
+            kept.append(row)
+    return kept, total

@@ -1,0 +1,252 @@
+"""Operations and device-hours: against paper, against torch's own counter, against data sheets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from adapters import XLMRobertaAdapterModel
+from torch.utils.flop_counter import FlopCounterMode
+
+from harness.bench import GPUS, Compute, Gpu, Speed, compute, find_gpu, look_at, speed_of
+from harness.bench.flops import Parts
+from harness.catalog import Shape
+from harness.errors import InputError
+from harness.model import Assembly, Numerics, add_adapter, add_fusion, remove_pooler
+from tests.declared import bench_of, write_sizes
+from tests.nano import NANO
+
+# tests/declared.py on paper: d 8, feed-forward 16, 2 layers, bottleneck 2; rows of 20 tokens.
+# A token in a layer: linears 2 (4 8^2 + 2 8 16) = 1024, attention 4 20 8 = 640, adapter 4 8 2 = 64.
+# Backward of a trained adapter on a frozen backbone: upper layer 1024 + 2 640 + 2 64, lowest 96.
+FORWARD, BACKWARD = 2 * (1024 + 640 + 64), 1024 + 1280 + 128 + 96
+# A fusion of two: query, two keys, two values 2 5 8^2 = 640; scores and sum 2 2 2 8 = 64. Backward:
+# twice that, and 2 64 for what is fused, in the upper layer; in the lowest no gradient goes below
+# the fusion's weights.
+FUSED = 2 * (1024 + 640 + 3 * 64 + 640 + 64)
+FUSED_BACK = (1024 + 1280 + 128 + 128 + 1280 + 128) + (640 + 128 + 128)
+PAPER = {
+    # 3 epochs of 100 rows, 3 evaluations of 10
+    "source pairs.en": (6600, 6000 * (FORWARD + BACKWARD) + 600 * FORWARD),
+    # 2 epochs of 50 rows, one evaluation of 4
+    "direct -> thin-nli": (2080, 2000 * (FORWARD + BACKWARD) + 80 * FORWARD),
+    "stack[pairs-one] -> thin-nli": (2080, 2000 * (3584 + 2592) + 80 * 3584),
+    "full-ft -> thin-nli": (2080, 2000 * 3 * 3328 + 80 * 3328),
+    "fuse[thin-two] -> thin-nli": (2080, 2000 * (FUSED + FUSED_BACK) + 80 * FUSED),
+    "score direct on thin-nli": (240, 240 * FORWARD),
+    "score full-ft on thin-nli": (240, 240 * 3328),
+    # 6 pairs of sentences of 12 tokens (attention 4 12 8 = 384), through the first layer only
+    "score direct on thin-ret": (144, 144 * (1024 + 384)),
+}
+
+
+def test_numbers_of_a_plan_are_those_on_paper(tmp_path: Path) -> None:
+    plan = bench_of(write_sizes(tmp_path)).plan()
+    found = {
+        step.label.removesuffix(" (seed 1)"): compute(plan, step) for step in plan.steps.values()
+    }
+    for label, (tokens, flops) in PAPER.items():
+        assert found[label] == Compute(tokens, flops), label
+    assert FORWARD == 3456
+    assert BACKWARD == 2528
+
+
+def test_a_mixture_counts_each_task_with_its_own_length(tmp_path: Path) -> None:
+    plan = bench_of(write_sizes(tmp_path)).plan()
+    (step,) = [s for s in plan.steps.values() if s.label.startswith("fuse[thin-two] -> thin-ret")]
+    # 2 epochs of 100 pairs of 44 tokens and 30 questions cut at 50; 2 evaluations of 10 pairs
+    assert compute(plan, step).tokens == 2 * (100 * 44 + 30 * 50) + 2 * 10 * 44
+
+
+@pytest.mark.parametrize(
+    ("training", "tokens"),
+    [
+        ("batch_size: 10, min_steps: 45", 5 * 2200),  # 10 steps an epoch
+        ("batch_tokens: 500, min_steps: 13", 4 * 2200),  # 2000 tokens, 4 steps an epoch
+        ("batch_tokens: 500", 3 * 2200),
+        ("batch_size: 10, evaluations: 7", 3 * 2000 + 7 * 200),
+    ],
+)
+def test_epochs_repeat_up_to_the_least_number_of_steps(
+    tmp_path: Path, training: str, tokens: int
+) -> None:
+    changed = {"sources/pairs.en.yaml": ("batch_size: 10", training)}
+    plan = bench_of(write_sizes(tmp_path, changed)).plan()
+    (step,) = [s for s in plan.steps.values() if s.label == "source pairs.en (seed 1)"]
+    assert compute(plan, step).tokens == tokens
+
+
+def test_choices_are_rows_of_their_own(tmp_path: Path) -> None:
+    changed = {
+        "sources/pairs.en.yaml": (
+            "format: pair_classification\nlabels: [a, b]",
+            "format: multiple_choice",
+        )
+    }
+    plan = bench_of(write_sizes(tmp_path, changed)).plan()
+    (step,) = [s for s in plan.steps.values() if s.label == "source pairs.en (seed 1)"]
+    assert compute(plan, step).tokens == 4 * 6600
+
+
+# --- against torch ---
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    """Nano with attention that the counter sees, four adapters and a fusion of three of them."""
+    found = XLMRobertaAdapterModel.from_pretrained(str(NANO), attn_implementation="eager")
+    remove_pooler(found)
+    for name in ("a", "b", "c", "t"):
+        add_adapter(found, name, 4)
+    add_fusion(found, ["a", "b", "c"])
+    return found
+
+
+FUSION = ["fuse", "a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("active", "groups", "parts"),
+    [
+        (None, {}, Parts(32)),
+        ("t", {"adapter": ["t"]}, Parts(32, trained=1)),
+        (["stack", "a", "t"], {"adapter": ["t"]}, Parts(32, 1, trained=1)),
+        (
+            ["stack", FUSION, "t"],
+            {"adapter": ["t"], "fusion": ["a,b,c"]},
+            Parts(32, 3, fused=True, trained=1),
+        ),
+        (FUSION, {"fusion": ["a,b,c"]}, Parts(32, 3, fused=True)),
+        (None, {"backbone": ["t"]}, Parts(32, full=True)),
+    ],
+    ids=["bare", "direct", "stack", "fuse", "fuse-only", "full-ft"],
+)
+def test_operations_are_those_that_torch_counts(
+    model: Any, active: Any, groups: dict[str, list[str]], parts: Parts
+) -> None:
+    config = model.config
+    shape = Shape(
+        config.vocab_size, config.hidden_size, config.intermediate_size, config.num_hidden_layers,
+        config.num_attention_heads, 64, dropout=False,
+    )  # fmt: skip
+    assembly = Assembly(model)
+    assembly.activate(active)
+    assembly.train_groups(groups)
+    model.train()
+    rows, length = 3, 16
+    tokens = torch.arange(5, 5 + rows * length).reshape(rows, length)
+    with FlopCounterMode(display=False) as forward:
+        states = model.roberta(tokens, attention_mask=torch.ones_like(tokens)).last_hidden_state
+    assert forward.get_total_flops() == rows * length * parts.forward(shape, length)
+    if groups:
+        with FlopCounterMode(display=False) as backward:
+            states.sum().backward()
+        assert backward.get_total_flops() == rows * length * parts.backward(shape, length)
+
+
+# --- hours ---
+
+
+def test_hours_are_operations_over_the_share_of_the_peak(tmp_path: Path) -> None:
+    bench = bench_of(write_sizes(tmp_path))
+    plan = bench.plan()
+    slow = Speed(Gpu("x", 1, None, None, 1e-6, "none"), "fp32", 1e-6, 0.5, assumed=False)
+    outlook = look_at(plan, frozenset(), bench.settings, slow)
+    (source,) = [group for group in outlook.groups() if group.kind == "source"]
+    assert [(g.kind, g.recipe, len(g.steps)) for g in outlook.groups()] == [
+        ("source", "", 2),
+        ("fit", "direct", 1),
+        ("fit", "full-ft", 1),
+        ("fit", "stack", 1),
+        ("fit", "fuse", 2),
+        ("predict", "direct", 2),
+        ("predict", "full-ft", 1),
+        ("predict", "stack", 1),
+        ("predict", "fuse", 2),
+    ]
+    # asked.sw: 3 epochs of 30 rows and of 5 on dev, of 20 tokens: the operations are alike
+    flops = PAPER["source pairs.en"][1] + 1800 * (FORWARD + BACKWARD) + 300 * FORWARD
+    assert source.device_hours() == pytest.approx(flops / 500_000 / 3600)
+    assert source.device_hours(replace(slow, peak=2e-6)) == pytest.approx(flops / 1e6 / 3600)
+    assert outlook.formats() == ["bitext_retrieval", "pair_classification", "span_qa"]
+
+
+def test_a_measured_speed_wins(tmp_path: Path) -> None:
+    bench = bench_of(write_sizes(tmp_path / "catalog"))
+    plan = bench.plan()
+    pairs, asked = (step for step in plan.steps.values() if step.kind == "source")
+    folder = tmp_path / "source" / pairs.key
+    folder.mkdir(parents=True)
+    (folder / "costs.json").write_text('{"wall_seconds": 1000.0}')
+    settings = replace(bench.settings, store=tmp_path)
+    speed = speed_of(find_gpu("T4"), Numerics(), None)
+    outlook = look_at(plan, frozenset({pairs.id}), settings, speed)
+    assert outlook.measured == {"source"}
+    assert len(outlook.missing) == len(plan.steps) - 1
+    sources, *others = outlook.groups()
+    assert sources.device_hours() == pytest.approx(1000 * asked.cost / pairs.cost / 3600)
+    # 8.1 TFLOP/s, 0.6 of it
+    assert others[0].device_hours() == pytest.approx(
+        PAPER["direct -> thin-nli"][1] / 4.86e12 / 3600
+    )
+
+
+def test_an_unmeasured_speed_goes_by_the_size_of_the_encoder(tmp_path: Path) -> None:
+    """XLM-R Large has 24 layers of 1024 where nano has 3 of 128, half as wide inside: 768 times."""
+    bench = bench_of(write_sizes(tmp_path), "xtreme")
+    plan = bench.plan()
+    nano = replace(plan, shapes={"xlmr-large": Shape(918, 128, 256, 3, 4, 96, dropout=False)})
+    large, small = (
+        look_at(one, frozenset(), bench.settings, None).whole().seconds for one in (plan, nano)
+    )
+    assert large == pytest.approx(768 * small)
+
+
+DENSE = [
+    # What the data sheets print with sparsity, halved; what they print without it.
+    ("H100", "bf16", 1979 / 2),
+    ("H100", "tf32", 989 / 2),
+    ("H200", "bf16", 1979 / 2),
+    ("A100-80GB", "bf16", 624 / 2),
+    ("A100-40GB", "tf32", 312 / 2),
+    ("L40S", "bf16", 733 / 2),
+    ("RTX-4090", "bf16", 330.3 / 2),
+    ("L4", "bf16", 242 / 2),
+    ("V100", "fp32", 15.7),
+    ("T4", "fp32", 8.1),
+]
+
+
+@pytest.mark.parametrize(("name", "arithmetic", "peak"), DENSE)
+def test_peaks_are_those_of_the_data_sheets(name: str, arithmetic: str, peak: float) -> None:
+    numerics = Numerics(dtype="bf16" if arithmetic == "bf16" else "fp32", tf32=arithmetic == "tf32")
+    speed = speed_of(find_gpu(name.lower()), numerics, None)
+    assert (speed.gpu.name, speed.arithmetic, speed.assumed) == (name, arithmetic, True)
+    assert speed.peak == pytest.approx(peak, rel=0.02)
+
+
+def test_a_share_of_ones_own_is_not_assumed() -> None:
+    speed = speed_of(find_gpu("H100"), Numerics(dtype="bf16"), 0.4)
+    assert (speed.share, speed.assumed) == (0.4, False)
+    assert speed.seconds(989.4e12 * 0.4 * 7) == pytest.approx(7)
+
+
+def test_every_gpu_is_slower_the_finer_it_computes() -> None:
+    def falls(numbers: Sequence[float | None]) -> bool:
+        known = [number for number in numbers if number is not None]
+        return known == sorted(known, reverse=True)
+
+    assert all(falls((gpu.bf16, gpu.tf32, gpu.fp32)) or gpu.name == "RTX-4090" for gpu in GPUS)
+    assert len({gpu.name for gpu in GPUS}) == len(GPUS)
+
+
+def test_what_cannot_be_planned_is_refused() -> None:
+    with pytest.raises(InputError, match=r"--gpu: 'H1000' is unknown; known: H200, H100, .*T4"):
+        find_gpu("H1000")
+    with pytest.raises(InputError, match=r"--dtype: T4 has no bf16; .*--dtype fp32, .*L4"):
+        speed_of(find_gpu("T4"), Numerics(dtype="bf16"), None)
+    assert speed_of(find_gpu("V100"), Numerics(tf32=True), None).arithmetic == "fp32"
