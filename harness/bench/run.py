@@ -74,6 +74,7 @@ class Bench:
             self.catalog.language_iso3(),
             # World 0 is what the world's tasks read unless they name another.
             common_world(self.backbones) or None,
+            self.catalog.how_to_get(),
         )
 
     def plan(self) -> Plan:

@@ -106,6 +106,19 @@ class Catalog:
         """Two-letter to three-letter codes, for `{iso3}` in file templates."""
         return {code: row.iso3 for code, row in self.languages.items() if row.iso3 is not None}
 
+    def how_to_get(self) -> dict[str, str]:
+        """How to get the files of a source, target or backbone, with their licence, by name."""
+        named: dict[str, Backbone | Source | Target] = {
+            **self.backbones,
+            **self.targets,
+            **self.sources,
+        }
+        return {
+            name: f"get it: {' '.join(one.get.split())}; licence: {one.licence}"
+            for name, one in named.items()
+            if one.get
+        }
+
 
 def _get(kind: str, mapping: Mapping[str, T], name: str, more: str = "") -> T:
     if name in mapping:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from harness.catalog import Source
-from harness.data import Finding, Split, adapter_files
+from harness.data import Finding, Owner, Split, adapter_files
 from harness.errors import InputError
+
+
+def external_sources(owners: Iterable[Owner]) -> list[Source]:
+    """The sources among them that are adapters from elsewhere."""
+    return [one for one in owners if isinstance(one, Source) and one.adapter is not None]
 
 
 def check_adapter(source: Source) -> Finding:
     """Whether the files of the adapter are there, whole, and what the recipes can compose."""
     assert source.adapter is not None, f"{source.name} is trained here"
-    split = Split(source.name, "adapter", source.language, (), (), source.get)
+    split = Split(source.name, "adapter", source.language, (), (), source.get, source.licence)
     missing = tuple(name for name, there in adapter_files(source.adapter) if not there)
     if missing:
         return Finding(split, missing=missing)

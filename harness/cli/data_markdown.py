@@ -33,7 +33,7 @@ def _training(findings: Sequence[Finding]) -> str:
         dropped = counts.get("overlap_dropped", 0)
         body.append((split.owner, split.split, split.language, rows, ", ".join(left_out),
                      f"{dropped:,}" if dropped else ""))  # fmt: skip
-    return _table(header, body, right=(3, 5))
+    return markdown_table(header, body, right=(3, 5))
 
 
 def _scored(findings: Sequence[Finding], catalog: Catalog) -> str:
@@ -57,7 +57,7 @@ def _scored(findings: Sequence[Finding], catalog: Catalog) -> str:
     ]
     totals = (f"{_total(findings, name):,}" for name in cells)
     numbers = tuple(range(2, 2 + len(cells)))
-    return _table(("", "language", *cells), [*body, ("", "all", *totals)], right=numbers)
+    return markdown_table(("", "language", *cells), [*body, ("", "all", *totals)], right=numbers)
 
 
 def _official(catalog: Catalog, name: str) -> Iterable[str]:
@@ -82,6 +82,9 @@ def _status(finding: Finding) -> str:
     return "missing" if finding.missing else "wrong"
 
 
-def _table(header: Sequence[str], body: Sequence[Sequence[str]], right: Sequence[int]) -> str:
+def markdown_table(
+    header: Sequence[str], body: Sequence[Sequence[str]], right: Sequence[int]
+) -> str:
+    """A Markdown table; the columns `right` hold numbers."""
     rule = ["---:" if column in right else "---" for column in range(len(header))]
     return "\n".join("| " + " | ".join(row) + " |" for row in (header, rule, *body))

@@ -69,7 +69,9 @@ def command(
         check_folder(data_folder)
     catalog = load_catalog(catalog_folders, hub=hub)
     choice = choose_records(out, catalog, {name: wanted[name] for name in FIELDS})
-    context = DataContext(data_folder, bad_rows, catalog.language_iso3())
+    context = DataContext(
+        data_folder, bad_rows, catalog.language_iso3(), how_to_get=catalog.how_to_get()
+    )
     submission = make_submission(choice, context, with_gold=gold is not None)
     write_folders(dict(zip(folders, (submission.predictions, submission.gold), strict=False)))
     for name in choice.left_out:

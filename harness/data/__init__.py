@@ -1,6 +1,6 @@
 """Data: typed examples, readers of files and of the synthetic world, overlap with scored rows."""
 
-from harness.data.dataset import Dataset, Reader, ReadReport, ReadRequest, make_dataset
+from harness.data.dataset import Dataset, Reader, ReadReport, ReadRequest, left_out, make_dataset
 from harness.data.draw import ALL_ROWS, CountTokens, Draw, draw_rows
 from harness.data.examples import (
     Answer,
@@ -16,6 +16,7 @@ from harness.data.examples import (
 from harness.data.external import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_files
 from harness.data.files import text_examples
 from harness.data.inventory import (
+    SCORED,
     Finding,
     Owner,
     Split,
@@ -28,7 +29,9 @@ from harness.data.inventory import (
 from harness.data.labels import load_source, with_labels
 from harness.data.load import READERS, DataContext, find_files, load_split, resolve_files
 from harness.data.official import load_scored
-from harness.data.overlap import RULES, Overlap, count_overlap, drop_overlap, flag_overlap
+from harness.data.overlap import Overlap, count_overlap, drop_overlap, flag_overlap
+from harness.data.overlap_keys import RULES
+from harness.data.overlap_matrix import Compared, Matrix, Shared, overlap_matrix
 
 __all__ = [
     "ADAPTER_CONFIG",
@@ -36,15 +39,18 @@ __all__ = [
     "ALL_ROWS",
     "READERS",
     "RULES",
+    "SCORED",
     "Answer",
     "BitextExample",
     "ChoiceExample",
+    "Compared",
     "CountTokens",
     "DataContext",
     "Dataset",
     "Draw",
     "Example",
     "Finding",
+    "Matrix",
     "MiningExample",
     "Overlap",
     "Owner",
@@ -52,6 +58,7 @@ __all__ = [
     "ReadReport",
     "ReadRequest",
     "Reader",
+    "Shared",
     "SpanExample",
     "Split",
     "TaggingExample",
@@ -64,10 +71,12 @@ __all__ = [
     "find_files",
     "flag_overlap",
     "hub_datasets",
+    "left_out",
     "load_scored",
     "load_source",
     "load_split",
     "make_dataset",
+    "overlap_matrix",
     "owners",
     "reads_files",
     "resolve_files",

@@ -12,6 +12,9 @@ from harness.canonical import digest_stream
 from harness.data.examples import Example
 from harness.errors import InputError
 
+_NO_USE = ("rows_without_gold", "sentences_without_text")
+_KEEP_ROW = ("answers_dropped", "blank_tokens_dropped")  # of rows that stay
+
 
 @dataclass(slots=True)
 class ReadReport:
@@ -26,6 +29,16 @@ class ReadReport:
             remedy = "mend the row, or skip such rows with --bad-rows skip"
             raise InputError(f"{place}: {problem}; {remedy}")
         self.counts["bad_rows_skipped"] += 1
+
+
+def left_out(counts: Mapping[str, int]) -> dict[str, int]:
+    """Of the counts of a data set, those of rows that are sound but of no use (no label, say)."""
+    return {
+        name: count
+        for name, count in counts.items()
+        if count and (name in _NO_USE or (name.endswith("_dropped") and name not in _KEEP_ROW))
+        and not name.startswith("overlap_")
+    }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from harness.data.overlap import Overlap, drop_overlap, flag_overlap
 from harness.errors import InputError
 
 Owner = Source | Target | Backbone
-_FIXED = ("test", "keep_out")  # what no training or dev row may overlap
+SCORED = ("test", "keep_out")  # what no training or dev row may overlap
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Split:
     labels: tuple[str, ...]
     parts: tuple[tuple[str, SplitSpec], ...]
     get: str  # how to get its files
+    licence: str
     whole: bool = False  # nothing is dropped from it: what an untrained target is tuned on
     official: tuple[str, int] | None = None  # name and number of rows of the split that it must be
     source: Source | None = None  # where its labels come from the training rows
@@ -64,6 +65,7 @@ class Finding:
     missing: tuple[str, ...] = ()
     problem: str = ""
     digest: str = ""  # of the files of an adapter from elsewhere, which is no data set
+    cut: bool = False  # the problem is that an official split has another number of rows
 
     @property
     def ok(self) -> bool:
@@ -98,31 +100,28 @@ def splits(owner: Owner) -> list[Split]:
         assert owner.pretrain is not None
         texts = owner.pretrain.texts
         parts = tuple((code, text.split) for text in texts for code in text.languages)
-        return [Split(owner.name, "texts", "*", (), parts, owner.get)]
+        return [Split(owner.name, "texts", "*", (), parts, owner.get, owner.licence)]
     home = owner.language if isinstance(owner, Source) else owner.train_language
     untrained = isinstance(owner, Target) and owner.train is None
     ruled = owner if isinstance(owner, Source) and owner.labels_from is not None else None
     found = [
         Split(
-            owner.name,
-            name,
-            code,
-            owner.labels,
-            ((code, spec),),
-            owner.get,
-            untrained,
-            source=ruled,
+            owner.name, name, code, owner.labels, ((code, spec),), owner.get, owner.licence,
+            untrained, source=ruled,
         )
         for name, spec in (("train", owner.train), ("dev", owner.dev))
         if spec is not None
         for code in (owner.languages if isinstance(owner, Target) and untrained else (home,))
-    ]
+    ]  # fmt: skip
     if isinstance(owner, Target):
         found += [_scored(owner, code) for code in owner.languages]
         found += [
-            Split(owner.name, "keep_out", code, owner.labels, ((code, spec),), owner.get)
+            Split(
+                owner.name, "keep_out", code, owner.labels, ((code, spec),), owner.get,
+                owner.licence,
+            )
             for code, spec in owner.kept_out()
-        ]
+        ]  # fmt: skip
     return found
 
 
@@ -130,7 +129,7 @@ def _scored(target: Target, language: str) -> Split:
     rows = target.expected_rows(language)
     return Split(
         target.name, "test", language, target.labels, ((language, target.test),), target.get,
-        official=None if rows is None else (target.split, rows),
+        target.licence, official=None if rows is None else (target.split, rows),
     )  # fmt: skip
 
 
@@ -156,32 +155,33 @@ def check_splits(
 ) -> list[Finding]:
     """Read every split, drop from training what is scored or kept out; `on_split` hears of each.
 
-    Nothing stops it: what is missing or wrong stands in the finding. A file with malformed rows is
-    read a second time without them, to count them.
+    Nothing stops it: what is missing or wrong stands in the finding.
     """
     findings = []
     for split in wanted:
         on_split(split)
-        findings.append(_read(split, context))
+        findings.append(read_split(split, context))
     scored = {
         (f.split.owner, f.split.language): f.dataset
         for f in findings
         if f.dataset is not None and f.split.split == "test"
     }
     every = Overlap(
-        tuple(f.dataset for f in findings if f.dataset is not None and f.split.split in _FIXED)
+        tuple(f.dataset for f in findings if f.dataset is not None and f.split.split in SCORED)
     )
-    return [finding if finding.split.split in _FIXED else _without(finding, scored, every)
+    return [finding if finding.split.split in SCORED else _without(finding, scored, every)
             for finding in findings]  # fmt: skip
 
 
-def _read(split: Split, context: DataContext) -> Finding:
+def read_split(split: Split, context: DataContext) -> Finding:
+    """What reading a split finds. One with malformed rows is read again without them."""
     try:
         missing = tuple(dict.fromkeys(name for name, there in split.files(context) if not there))
         if missing:
             return Finding(split, missing=missing)
         dataset = split.read(context)
-        return Finding(split, dataset, problem=_wrong_count(split, dataset, context))
+        problem = _wrong_count(split, dataset, context)
+        return Finding(split, dataset, problem=problem, cut=bool(problem))
     except InputError as error:
         problem = str(error)
     if context.bad_rows == "skip":

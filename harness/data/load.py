@@ -46,14 +46,22 @@ READERS: Mapping[str, Reader] = {**_PLAIN_READERS, "text": text_reader(_PLAIN_RE
 _WITHOUT_FILES = ("hub", "world")
 
 
+class MissingFileError(InputError):
+    """A file that a split names is not in the data folder."""
+
+
 @dataclass(frozen=True, slots=True)
 class DataContext:
-    """Where data lies, whether bad rows refuse or are skipped, three-letter codes, the world."""
+    """Where data lies, whether bad rows refuse or are skipped, three-letter codes, the world.
+
+    `how_to_get` says, by the name of a source, target or backbone, where its files come from.
+    """
 
     root: Path | None = None
     bad_rows: str = "refuse"
     language_iso3: Mapping[str, str] = field(default_factory=dict)
     world_seed: int | None = None  # the world of a backbone made for another one than the shipped
+    how_to_get: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     _cache: dict[str, Dataset] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -81,7 +89,9 @@ def load_split(
             for piece in spec.pieces(language):
                 examples += _read(piece, language, known, context, report)
         except InputError as error:
-            raise InputError(f"{name} ({language}): {error}") from error
+            how = context.how_to_get.get(name.rpartition("/")[0], "")
+            more = f"; {how}" if how and isinstance(error, MissingFileError) else ""
+            raise InputError(f"{name} ({language}): {error}{more}") from error
         if not examples:
             pieces = spec.pieces(language)
             found = [file for piece in pieces for file in resolve_files(piece, language, context)]
@@ -95,7 +105,7 @@ def load_split(
 
 
 def resolve_files(spec: SplitSpec, language: str, context: DataContext) -> tuple[Path, ...]:
-    """The files of a spec (without overrides) in a language; one that is missing is an InputError.
+    """The files of a spec (without overrides) in a language; MissingFileError.
 
     `{language}` and `{iso3}` are filled in; what `*` matches comes sorted by file name, as XTREME
     joins the treebanks of a language.
@@ -115,9 +125,9 @@ def resolve_files(spec: SplitSpec, language: str, context: DataContext) -> tuple
     for pattern, found in find_files(spec, language, context):
         if not found:
             problem = "nothing matches" if "*" in pattern else "no file"
-            raise InputError(
+            raise MissingFileError(
                 f"{problem} {pattern} in data folder {context.root}; "
-                "`xstilts data check` says how to get it"
+                "`xstilts data check` lists all that is missing"
             )
         files += found
     return tuple(files)

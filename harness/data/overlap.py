@@ -8,33 +8,15 @@ equal after normalisation, whatever their language.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, singledispatch
-from itertools import chain
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from harness.data.dataset import Dataset, make_dataset
-from harness.data.examples import (
-    BitextExample,
-    ChoiceExample,
-    Example,
-    MiningExample,
-    PairExample,
-    SpanExample,
-    TaggingExample,
-    TextExample,
-)
-from harness.data.files.groups import context_group, is_local
-from harness.data.files.text import pieces, text_segments
+from harness.data.examples import Example, TextExample
+from harness.data.overlap_keys import KEYS, RULES, Normal, Normaliser, context_of, piece_keys
 from harness.errors import InputError
-
-RULES = ("id", "group", "text")
-_LOCAL_ID = re.compile(r"\d{1,15}")  # a bare number counts rows of its own file, never compared
-Normal = Callable[[str], str]
-_MIN_PIECE = 20  # characters without spaces; shorter pieces ("Yes.") prove nothing
 
 
 @dataclass(frozen=True)
@@ -53,20 +35,18 @@ class Overlap:
     @cached_property
     def keys(self) -> Mapping[str, frozenset[str]]:
         """The keys of all examples by rule."""
-        normal = _Normal()
+        normal = Normaliser()
         return {
             rule: frozenset(key for example in self._examples() for key in find(example, normal))
-            for rule, find in _KEYS.items()
+            for rule, find in KEYS.items()
             if rule in self.rules
         }
 
     @cached_property
     def pieces(self) -> frozenset[str]:
         """All sentences of all texts, to compare running text with."""
-        normal = _Normal()
-        return frozenset(
-            key for example in self._examples() for key in _piece_keys(example, normal)
-        )
+        normal = Normaliser()
+        return frozenset(key for example in self._examples() for key in piece_keys(example, normal))
 
     @cached_property
     def running(self) -> bool:
@@ -75,15 +55,15 @@ class Overlap:
 
     def hits(self, example: Example, normal: Normal | None = None) -> list[str]:
         """The rules by which `example` is among the examples."""
-        normal = normal or _Normal()
+        normal = normal or Normaliser()
         hits = [
             rule
             for rule in self.rules
-            if any(key in self.keys[rule] for key in _KEYS[rule](example, normal))
+            if any(key in self.keys[rule] for key in KEYS[rule](example, normal))
         ]
         by_piece = "text" in self.rules and "text" not in hits
         if by_piece and (self.running or isinstance(example, TextExample)):
-            hits += ["text"] if any(k in self.pieces for k in _piece_keys(example, normal)) else []
+            hits += ["text"] if any(k in self.pieces for k in piece_keys(example, normal)) else []
         return hits
 
     def _examples(self) -> Iterator[Example]:
@@ -103,24 +83,27 @@ def drop_overlap(
     """
     overlap = scored if isinstance(scored, Overlap) else Overlap(tuple(scored), tuple(rules))
     found: Counter[str] = Counter({f"overlap_{rule}": 0 for rule in overlap.rules})
-    normal = _Normal()
+    normal = Normaliser()
     clean: list[Example] = []
     scored_contexts: set[str] = set()
     for example in train.examples:
         hits = overlap.hits(example, normal)
         found.update(f"overlap_{rule}" for rule in hits)
         if hits:
-            scored_contexts.update(_context(example))
+            scored_contexts.update(context_of(example))
         else:
             clean.append(example)
-    kept = [example for example in clean if scored_contexts.isdisjoint(_context(example))]
+    kept = [example for example in clean if scored_contexts.isdisjoint(context_of(example))]
     found["overlap_context"] = len(clean) - len(kept)
     if not kept:
         raise InputError(
             f"{train.name} ({train.language}): each row is also scored; name other training rows"
         )
     found["overlap_dropped"] = len(train.examples) - len(kept)
-    return make_dataset(train.name, train.language, kept, {**train.counts, **found})
+    counts = dict(sorted({**train.counts, **found}.items()))
+    if len(kept) == len(train.examples):  # the same rows: no need to hash them again
+        return replace(train, counts=counts)
+    return make_dataset(train.name, train.language, kept, counts)
 
 
 def flag_overlap(dataset: Dataset, scored: Overlap) -> Dataset:
@@ -128,13 +111,11 @@ def flag_overlap(dataset: Dataset, scored: Overlap) -> Dataset:
 
     For what an official protocol fixes, such as the dev sets that thresholds are tuned on.
     """
-    normal = _Normal()
+    normal = Normaliser()
     found: Counter[str] = Counter({f"overlap_{rule}": 0 for rule in scored.rules})
     for example in dataset.examples:
         found.update(f"overlap_{rule}" for rule in scored.hits(example, normal))
-    return make_dataset(
-        dataset.name, dataset.language, dataset.examples, {**dataset.counts, **found}
-    )
+    return replace(dataset, counts=dict(sorted({**dataset.counts, **found}.items())))
 
 
 def count_overlap(
@@ -143,104 +124,8 @@ def count_overlap(
     """How many examples of `scored` stand in the training sets, per rule and under `any`."""
     overlap = train if isinstance(train, Overlap) else Overlap(tuple(train), tuple(rules))
     found: Counter[str] = Counter({**dict.fromkeys(overlap.rules, 0), "any": 0})
-    normal = _Normal()
+    normal = Normaliser()
     for example in scored.examples:
         hits = overlap.hits(example, normal)
         found.update([*hits, "any"] if hits else [])
     return dict(found)
-
-
-@dataclass(slots=True)
-class _Normal:
-    """Normalised text: NFKC, case folded, no white space; remembered, as contexts repeat."""
-
-    known: dict[str, str] = field(default_factory=dict)
-
-    def __call__(self, text: str) -> str:
-        if text not in self.known:
-            folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-            self.known[text] = "".join(folded.split())
-        return self.known[text]
-
-
-def _context(example: Example) -> tuple[str, ...]:
-    """The context that an example stands on, if others may stand on it too."""
-    if isinstance(example, SpanExample):
-        return (context_group(example.context),)
-    if isinstance(example, TextExample) and (example.group or "").startswith("context:"):
-        return (str(example.group),)
-    return ()
-
-
-def _id_keys(example: Example, normal: Normal) -> Iterator[str]:
-    # Running text has the id of its example and the number of the piece.
-    name = example.id.rpartition("#")[0] if isinstance(example, TextExample) else example.id
-    if not _LOCAL_ID.fullmatch(name):
-        yield name
-
-
-def _group_keys(example: Example, normal: Normal) -> Iterator[str]:
-    if example.group is not None and not is_local(example.group):
-        yield example.group
-
-
-def _text_keys(example: Example, normal: Normal) -> Iterator[str]:
-    key = "\t".join(normal(text) for text in _identity(example))
-    if key.strip():
-        yield key
-
-
-def _piece_keys(example: Example, normal: Normal) -> Iterator[str]:
-    for segments in text_segments(example):
-        for piece in chain.from_iterable(map(pieces, segments)):
-            key = normal(piece)
-            if len(key) >= _MIN_PIECE:
-                yield key
-
-
-_KEYS: Mapping[str, Callable[[Example, Normal], Iterator[str]]] = {
-    "id": _id_keys,
-    "group": _group_keys,
-    "text": _text_keys,
-}
-
-
-@singledispatch
-def _identity(example: Example) -> tuple[str, ...]:
-    """The texts that together make an example the same as another one."""
-    raise TypeError(type(example))
-
-
-@_identity.register
-def _pair(example: PairExample) -> tuple[str, ...]:
-    return (example.premise, example.hypothesis)
-
-
-@_identity.register
-def _tagging(example: TaggingExample) -> tuple[str, ...]:
-    return ("".join(example.tokens),)
-
-
-@_identity.register
-def _span(example: SpanExample) -> tuple[str, ...]:
-    return (example.context,)
-
-
-@_identity.register
-def _choice(example: ChoiceExample) -> tuple[str, ...]:
-    return (example.context,)
-
-
-@_identity.register
-def _bitext(example: BitextExample) -> tuple[str, ...]:
-    return (example.sentence,)
-
-
-@_identity.register
-def _mining(example: MiningExample) -> tuple[str, ...]:
-    return (example.sentence,)
-
-
-@_identity.register
-def _text(example: TextExample) -> tuple[str, ...]:
-    return example.segments

@@ -31,7 +31,6 @@ labels: [contradiction, entailment, neutral]
 train: {{reader: delimited, files: [own/train.tsv], options: {{{_PAIRS}}}}}
 dev: {{reader: delimited, files: [own/dev.tsv], options: {{{_PAIRS}}}}}
 split: own
-licence: none
 """
 DOCUMENTS = {
     "sources/own.en": f"""name: own.en
@@ -39,6 +38,7 @@ description: Own rows.
 language: en
 training: {_TRAINING}
 get: ask their author
+licence: CC BY-NC 4.0
 {_TASK}""",
     "targets/own-nli": f"""name: own-nli
 description: Own rows.
@@ -47,6 +47,7 @@ train_language: en
 test: {{reader: delimited, files: ["own/test-{{language}}.tsv"], options: {{{_PAIRS}}}}}
 settings: {{adapters: {_TRAINING}}}
 get: copy own/ from the tests
+licence: CC0
 {_TASK}""",
 }
 FILES = {
@@ -153,7 +154,8 @@ def test_files_that_come_from_one_place_share_a_paragraph(
     printed = xstilts(*arguments(own, "check")).out
     assert printed.endswith(
         "missing: own/train.tsv\nmissing: own/dev.tsv\n  get them: ask their author\n"
-        "missing: own/test-sw.tsv\n  get it: copy own/ from the tests\n"
+        "  licence: CC BY-NC 4.0\n"
+        "missing: own/test-sw.tsv\n  get it: copy own/ from the tests\n  licence: CC0\n"
     )
 
 

@@ -118,6 +118,15 @@ def test_a_split_is_read_once_per_context(context: DataContext, tmp_path: Path) 
     assert load_split(spec("xx/dev-xx.tsv"), "xx", NLI, DataContext(tmp_path), "t") is not one
 
 
+def test_a_missing_file_comes_with_how_to_get_it(tmp_path: Path) -> None:
+    context = DataContext(tmp_path, how_to_get={"own.xx": "get it: ask; licence: CC0"})
+    missing = r"own.xx/dev \(xx\): no file none.tsv .*; get it: ask; licence: CC0$"
+    with pytest.raises(InputError, match=missing):
+        load_split(spec("none.tsv"), "xx", NLI, context, "own.xx/dev")
+    with pytest.raises(InputError, match=r"is missing$"):  # nothing is known of the other
+        load_split(spec("none.tsv"), "xx", NLI, context, "own.yy/dev")
+
+
 def test_bad_rows_are_counted_in_the_data_set(tmp_path: Path) -> None:
     (tmp_path / "f.tsv").write_text("a\tb\tneutral\na\tb\tx\n", encoding="utf-8")
     data = load_split(spec("f.tsv"), "en", NLI, DataContext(tmp_path, "skip"), "t")
