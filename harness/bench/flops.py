@@ -138,7 +138,7 @@ def _training(reads: tuple[Reads, ...], training: Training, shape: Shape, parts:
     epochs = _epochs(reads, training)
     total = Compute()
     for one in reads:
-        length = mean_tokens(one.format, training.max_length)
+        length = mean_tokens(one.format, one.max_length)
         row_tokens = get_format(one.format).typical_rows * length
         trained = epochs * one.train * row_tokens
         scored = (training.evaluations or epochs) * one.dev * row_tokens
@@ -151,9 +151,7 @@ def _epochs(reads: tuple[Reads, ...], training: Training) -> int:
     """As many whole epochs as `min_steps` asks for, or those of the training if that is more."""
     steps = 0
     for one in reads:
-        row_tokens = get_format(one.format).typical_rows * mean_tokens(
-            one.format, training.max_length
-        )
+        row_tokens = get_format(one.format).typical_rows * mean_tokens(one.format, one.max_length)
         if training.batch_size is not None:
             steps += math.ceil(one.train / training.batch_size)
         else:

@@ -62,7 +62,7 @@ def footprint(plan: Plan, step: Step, settings: Settings) -> Footprint:
         return Footprint(_loaded(shape, work.weights), work.weights * _FLOAT)
     adapter = _adapter_weights(shape, work.backbone.reduction_factor)
     if isinstance(work, SourceWork | JointWork):
-        return _training(shape, adapter, 0, _passes(shape, work.training, work, settings))
+        return _training(shape, adapter, 0, _passes(shape, work.training, step, 0, settings))
     adapters = len(adapter_steps(work.sources))
     frozen, trained = adapters * adapter, adapter
     if not get_format(work.target.format).trained:
@@ -72,7 +72,8 @@ def footprint(plan: Plan, step: Step, settings: Settings) -> Footprint:
     elif adapters > 1:
         trained += _fusion_weights(shape)
     if isinstance(work, FitWork):
-        return _training(shape, trained, frozen, _passes(shape, work.training, work, settings))
+        passes = _passes(shape, work.training, step, adapters, settings)
+        return _training(shape, trained, frozen, passes)
     memory = _loaded(shape, frozen + trained) + _predicting(shape, work, step, settings)
     return Footprint(memory, step.rows * _SCORED_ROW)
 
@@ -91,22 +92,13 @@ def _training(shape: Shape, trained: int, frozen: int, activations: float) -> Fo
 
 
 def _passes(
-    shape: Shape, training: Training, work: SourceWork | JointWork | FitWork, settings: Settings
+    shape: Shape, training: Training, step: Step, adapters: int, settings: Settings
 ) -> float:
-    """Bytes of activations in a training step."""
-    adapters = 0
-    if isinstance(work, JointWork):
-        names = {part.source.format for part in work.parts}
-    elif isinstance(work, SourceWork):
-        names = {work.source.format}
-    else:
-        names = {work.target.format}
-        adapters = len(adapter_steps(work.sources))
-        if work.mode == "mixture":
-            names = {ref.source.format for ref in work.sources}
-    rows = (training.batch_size or 0) * max(get_format(name).typical_rows for name in names)
-    tokens = min(training.batch_tokens or rows * training.max_length, settings.micro_tokens)
-    found = _activations(shape, tokens, training.max_length, adapters)
+    """Bytes of activations in a training step, whose batch is of the largest of its tasks."""
+    longest = max(one.max_length for one in step.reads)
+    example = max(one.max_length * get_format(one.format).typical_rows for one in step.reads)
+    tokens = training.batch_tokens or (training.batch_size or 0) * example
+    found = _activations(shape, min(tokens, settings.micro_tokens), longest, adapters)
     return found * _width(settings)
 
 

@@ -14,7 +14,10 @@ from harness.data import Dataset, Overlap, count_overlap
 
 @dataclass(slots=True)
 class RecordData:
-    """Describes the data of cells; what is costly is computed once per data set and target."""
+    """Describes the data of cells; what is costly is computed once per data set and target.
+
+    A data set is known by its fingerprint: by sets and seeds, others are drawn under one name.
+    """
 
     data: SuiteData
     _clean: dict[str, bool] = field(default_factory=dict)
@@ -25,7 +28,7 @@ class RecordData:
         target = cell.target
         scored = scored_sets(self.data, target)
         trained = self._trained_on(cell)
-        found = {name: self._overlap(name, dataset, target) for name, dataset in trained.items()}
+        found = {name: self._overlap(dataset, target) for name, dataset in trained.items()}
         external = _from_elsewhere(cell)
         return {
             **data_summary({**scored, **trained}),
@@ -51,12 +54,12 @@ class RecordData:
                 datasets[f"{ref.name}/dev"] = self.data.source(ref.source, "dev")
         return datasets
 
-    def _overlap(self, name: str, dataset: Dataset, target: Target) -> dict[str, int]:
+    def _overlap(self, dataset: Dataset, target: Target) -> dict[str, int]:
         """Language to number of the target's scored examples that the data set contains."""
-        key = (name, target.name)
+        key = (dataset.fingerprint, target.name)
         if key not in self._counts:
             tests = self.data.tests(target)
-            if self._is_clean(name, dataset):
+            if self._is_clean(dataset):
                 self._counts[key] = dict.fromkeys(tests, 0)
             else:
                 own = Overlap((dataset,))
@@ -65,17 +68,18 @@ class RecordData:
                 }
         return self._counts[key]
 
-    def _is_clean(self, name: str, dataset: Dataset) -> bool:
+    def _is_clean(self, dataset: Dataset) -> bool:
         """Whether it shares no key with any scored row of the suite.
 
         Almost always so, as such rows were dropped; then nothing has to be counted one by one.
         """
-        if name not in self._clean:
+        key = dataset.fingerprint
+        if key not in self._clean:
             own, scored = Overlap((dataset,)), self.data.scored()
-            self._clean[name] = all(
+            self._clean[key] = all(
                 own.keys[rule].isdisjoint(scored.keys[rule]) for rule in own.rules
             ) and (not own.running or own.pieces.isdisjoint(scored.pieces))
-        return self._clean[name]
+        return self._clean[key]
 
 
 def _from_elsewhere(cell: Cell) -> dict[str, Any]:

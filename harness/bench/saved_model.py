@@ -92,6 +92,11 @@ def check_target(model: SavedModel, target: Target) -> None:
     """InputError unless the model's head speaks the target's format and labels."""
     if not get_format(target.format).trained:
         return
+    if len(model.heads) != 1:  # and what it is about is more than one task
+        raise InputError(
+            f"{model.folder / _COMPOSITION}: {len(model.heads)} heads ({_list(model.heads)}), but "
+            f"target '{target.name}' needs exactly one; give a model that was trained for it"
+        )
     where = model.folder / ABOUT
     if model.format != target.format:
         raise InputError(
@@ -102,11 +107,6 @@ def check_target(model: SavedModel, target: Target) -> None:
         raise InputError(
             f"{where}: labels {_list(model.labels)}, but target '{target.name}' has "
             f"{_list(target.labels)}; a head cannot be read with other labels or another order"
-        )
-    if len(model.heads) != 1:
-        raise InputError(
-            f"{model.folder / _COMPOSITION}: {len(model.heads)} heads ({_list(model.heads)}), but "
-            f"target '{target.name}' needs exactly one; give a model that was trained for it"
         )
 
 

@@ -99,7 +99,7 @@ class StepMaker:
             work,
             rows,
             _training_cost(training, rows, source.format),
-            reads=(Reads(source.format, rows, len(self.data.source(source, "dev"))),),
+            reads=(self._reads(work, rows),),
         )
         return SourceRef(work, step.key)
 
@@ -107,7 +107,7 @@ class StepMaker:
         """The step that trains one adapter on several sources, for each of which it is."""
         sizes = [len(self.data.drawn(part)) for part in work.parts]
         reads = tuple(
-            Reads(part.source.format, count, len(self.data.source(part.source, "dev")))
+            self._reads(part, count)
             for part, count in zip(work.parts, epoch_counts(sizes, work.mixture), strict=True)
         )
         inputs = {
@@ -164,17 +164,19 @@ class StepMaker:
         if mode == "mixture":
             datasets = [self.data.drawn(ref.rows) for ref in sources]
             counts = epoch_counts([len(found) for found in datasets], mixture)
+            length = training.max_length
             reads = [
-                Reads(ref.source.format, count) for ref, count in zip(sources, counts, strict=True)
+                Reads(ref.source.format, length, count)
+                for ref, count in zip(sources, counts, strict=True)
             ]
             for ref in selecting(sources, target):
                 datasets.append(self.data.source(ref.source, "dev"))
-                reads.append(Reads(ref.source.format, 0, len(datasets[-1])))
+                reads.append(Reads(ref.source.format, length, 0, len(datasets[-1])))
             formats = sorted({ref.source.format for ref in sources})
             options: Mapping[str, str] = {}  # what is trained is the sources' tasks
         else:
             datasets = [self.data.target(target, split) for split in ("train", "dev")]
-            reads = [Reads(target.format, len(datasets[0]), len(datasets[1]))]
+            reads = [Reads(target.format, training.max_length, *map(len, datasets))]
             formats = [target.format]
             options = self._options(backbone, target)
         steps = adapter_steps(sources)
@@ -275,6 +277,11 @@ class StepMaker:
             "format": get_format(work.source.format).version,
             "data": [train.fingerprint, dev.fingerprint],
         }
+
+    def _reads(self, work: SourceWork, rows: int) -> Reads:
+        """What a training reads of a source, with so many training rows an epoch."""
+        dev = len(self.data.source(work.source, "dev"))
+        return Reads(work.source.format, work.training.max_length, rows, dev)
 
     def _options(self, backbone: BackboneRef, target: Target) -> Mapping[str, str]:
         """The options of the target's format as they work out; a default need not be written."""

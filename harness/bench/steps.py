@@ -156,9 +156,13 @@ Work = BackboneWork | SourceWork | JointWork | ExternalWork | FitWork | PredictW
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """Examples of one format that a training reads: in every epoch, and at every evaluation."""
+    """Examples of one format that a training reads: in every epoch, and at every evaluation.
+
+    Their rows are cut at `max_length` tokens.
+    """
 
     format: str
+    max_length: int
     train: int
     dev: int = 0
 

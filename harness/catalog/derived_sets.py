@@ -48,7 +48,7 @@ class SourceSets(Mapping[str, SourceSet]):
             (_OUTSIDE, self._is_unrelated),
         ):
             base_name, found, rest = name.rpartition(word)
-            if not found or base_name not in self:
+            if not (found and rest) or base_name not in self:
                 continue
             base = self[base_name]
             kept = tuple(one for one in base.sources if keep(one, rest))

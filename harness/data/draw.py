@@ -21,6 +21,10 @@ _CHUNK = 1000
 CountTokens = Callable[[Sequence[Example]], Sequence[int]]
 
 
+class DrawError(InputError):
+    """A set asks for more of a source than there is, or for what cannot be counted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Draw:
     """Share (2, 4): the second of four disjoint shares. Of these rows, so many examples or tokens.
@@ -51,8 +55,9 @@ def draw_rows(
 ) -> Dataset:
     """The drawn rows in the order of the data set; `rows_before_draw` says out of how many.
 
-    With tokens the rows are taken in the order of drawing until the next one would exceed them. An
-    InputError where there are fewer examples or tokens than asked for.
+    With tokens the rows are taken in the order of drawing until the next one would exceed them. A
+    DrawError where there are fewer examples or tokens than asked for, or fewer tokens are asked
+    for than the first row has.
     """
     if draw.all:
         return dataset
@@ -63,10 +68,16 @@ def draw_rows(
         assert count_tokens is not None, "a draw by tokens needs a tokenizer"
         kept, found = _fitting(dataset.examples, order, draw.tokens, count_tokens)
         asked = draw.tokens
-    if found < asked or not kept:
-        raise InputError(
-            f"{dataset.name} ({dataset.language}): the set asks for {draw.limit()}, but there are "
-            f"{found}; lower the budget, or choose a source with more rows"
+    place = f"{dataset.name} ({dataset.language})"
+    if found < asked:
+        raise DrawError(
+            f"{place}: the set asks for {draw.limit()}, but there are {found}; lower the budget, "
+            "or choose a source with more rows"
+        )
+    if not kept:
+        raise DrawError(
+            f"{place}: the set asks for {draw.limit()}, but the first row that is drawn has "
+            f"{found}; raise the budget"
         )
     examples = [dataset.examples[row] for row in sorted(kept)]
     counts = {**dataset.counts, "rows_before_draw": len(dataset)}

@@ -19,7 +19,8 @@ def epoch_counts(sizes: Sequence[int], mixture: Mixture) -> list[int]:
     if power is None:
         assert mixture.temperature is not None, "the catalog has checked it"
         power = 1.0 / mixture.temperature
-    weights = [size**power for size in capped]
+    largest = max(capped)  # powers of shares of it stay below infinity, however low T is
+    weights = [(size / largest) ** power for size in capped]
     total, whole = sum(capped), sum(weights)
     exact = [total * weight / whole for weight in weights]
     counts = [int(share) for share in exact]

@@ -8,11 +8,25 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+import harness.bench.data
 from harness.bench import SuiteData
 from harness.bench.record_data import RecordData
+from harness.bench.steps import BackboneRef, SourceRef, SourceWork
 from harness.catalog import Block, Catalog, Source, SplitSpec, Target, Training, default_directory
-from harness.data import DataContext, count_overlap
+from harness.data import ALL_ROWS, DataContext, Dataset, Draw, count_overlap
 from tests.bench.conftest import Runner
+
+
+def cell_of(target: Target, source: Source, draw: Draw, seed: int = 1) -> Any:
+    """What of a cell decides its data."""
+    assert source.training is not None
+    backbone = BackboneRef("nano", "0" * 64, 4)
+    work = SourceWork(backbone, source, source.training, seed, source.name, draw)
+    return SimpleNamespace(
+        target=target, fit=None, sources=(SourceRef(work, "step"),), backbone=backbone
+    )
 
 
 def test_what_goes_to_a_worker_holds_no_loaded_data(tiny: Runner) -> None:
@@ -43,8 +57,8 @@ def test_a_source_loses_what_the_targets_of_the_suite_score_and_no_more(tmp_path
     def spec(name: str) -> SplitSpec:
         return SplitSpec("tagged", (name,))
 
-    source = Source("own.en", "Own.", "tags", "en", "tagging", ("X", "Y"), spec("source.tsv"),
-                    spec("dev.tsv"), Training(1, 1e-4), "own", "none")  # fmt: skip
+    source = Source("own.en", "Own.", "tags", "en", "tagging", ("X", "Y"), "none", spec("source.tsv"),
+                    spec("dev.tsv"), Training(1, 1e-4), "own")  # fmt: skip
     here, elsewhere = (
         Target(name, "Own.", "tags", "tagging", ("de", "sw"), "en", ("X", "Y"),
                spec(f"{name}.{{language}}.tsv"), "own", "none")
@@ -57,11 +71,7 @@ def test_a_source_loses_what_the_targets_of_the_suite_score_and_no_more(tmp_path
         blocks = (Block(("stack",), names),)
         data = SuiteData(catalog, replace(suite, blocks=blocks), DataContext(tmp_path))
         train = data.source(source, "train")
-        cell: Any = SimpleNamespace(
-            target=here, fit=None, sources=(SimpleNamespace(source=source),),
-            backbone=SimpleNamespace(name="nano", step=None),
-        )  # fmt: skip
-        block = RecordData(data).block(cell)
+        block = RecordData(data).block(cell_of(here, source, ALL_ROWS))
         assert block["counts"]["own.en/train"]["overlap_dropped"] == 4 - len(train)
         assert block["overlap"] == {
             code: {"own.en/train": 0, "own.en/dev": 0} for code in ("de", "sw")
@@ -74,3 +84,36 @@ def test_a_source_loses_what_the_targets_of_the_suite_score_and_no_more(tmp_path
         ("here",): [("b",), ("c",), ("d",)],
         ("here", "elsewhere"): [("d",)],
     }
+
+
+def test_overlap_is_counted_of_the_rows_that_were_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With nothing dropped: ten rows, one of them scored, of which each seed draws one."""
+    for name, words in (("train", "abcdefghij"), ("dev", "y"), ("test", "az")):
+        (tmp_path / f"{name}.tsv").write_text("".join(f"{word}\tX\n\n" for word in words))
+
+    def spec(name: str) -> SplitSpec:
+        return SplitSpec("tagged", (f"{name}.tsv",))
+
+    source = Source("own.en", "Own.", "tags", "en", "tagging", ("X", "Y"), "none", spec("train"),
+                    spec("dev"), Training(1, 1e-4), "own")  # fmt: skip
+    target = Target("here", "Own.", "tags", "tagging", ("de",), "en", ("X", "Y"), spec("test"),
+                    "own", "none")  # fmt: skip
+    catalog = replace(Catalog.load(), targets={"here": target})
+    suite = replace(catalog.suite("default"), blocks=(Block(("stack",), ("here",)),))
+    data = SuiteData(catalog, suite, DataContext(tmp_path))
+
+    def keep(dataset: Dataset, _: object) -> Dataset:
+        return dataset
+
+    monkeypatch.setattr(harness.bench.data, "drop_overlap", keep)
+    block = RecordData(data)
+    seen = set()
+    for seed in range(40):
+        cell = cell_of(target, source, Draw(examples=1), seed)
+        (row,) = data.drawn(cell.sources[0].rows).examples
+        expected = int(row.tokens == ("a",))  # type: ignore[union-attr]
+        assert block.block(cell)["overlap"]["de"]["own.en/train"] == expected, seed
+        seen.add(expected)
+    assert seen == {0, 1}

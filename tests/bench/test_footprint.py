@@ -98,9 +98,9 @@ def large(plan: Plan, step: Step, settings: Settings, **training: int) -> Footpr
     assert isinstance(work, SourceWork)
     changed = replace(work.training, batch_tokens=None, **training)
     shapes = dict.fromkeys(plan.shapes, LARGE)
-    return footprint(
-        replace(plan, shapes=shapes), replace(step, work=replace(work, training=changed)), settings
-    )
+    reads = tuple(replace(one, max_length=changed.max_length) for one in step.reads)
+    changed_step = replace(step, work=replace(work, training=changed), reads=reads)
+    return footprint(replace(plan, shapes=shapes), changed_step, settings)
 
 
 def test_memory_of_a_large_model(plan: Plan, settings: Settings) -> None:
@@ -121,12 +121,27 @@ def test_memory_of_a_large_model(plan: Plan, settings: Settings) -> None:
 
 def test_an_example_of_several_rows_takes_as_many(plan: Plan, settings: Settings) -> None:
     (step,) = [s for s in plan.steps.values() if s.label == "source nli.A0 (seed 1)"]
-    assert isinstance(step.work, SourceWork)
-    choice = replace(step.work.source, format="multiple_choice")
-    four = replace(step, work=replace(step.work, source=choice))
+    four = replace(step, reads=(replace(step.reads[0], format="multiple_choice"),))
     wide = replace(settings, micro_tokens=1 << 20)
     one_row = large(plan, step, wide, batch_size=8, max_length=128)
     assert large(plan, four, wide, batch_size=2, max_length=128) == one_row
+
+
+def test_a_batch_is_of_the_largest_of_the_tasks(plan: Plan, settings: Settings) -> None:
+    """Of one adapter for pairs and for questions, which are cut at 384 tokens."""
+    (step,) = [s for s in plan.steps.values() if s.label == "source nli.A0 (seed 1)"]
+    assert isinstance(step.work, SourceWork)
+    pairs = replace(step.reads[0], max_length=128)
+    shapes = replace(plan, shapes=dict.fromkeys(plan.shapes, LARGE))
+    training = replace(step.work.training, batch_tokens=None, batch_size=8, max_length=128)
+
+    def memory(*formats_and_lengths: tuple[str, int]) -> int:
+        reads = tuple(replace(pairs, format=f, max_length=n) for f, n in formats_and_lengths)
+        one = replace(step, work=replace(step.work, training=training), reads=reads)
+        return footprint(shapes, one, settings).memory
+
+    pair, question = (pairs.format, 128), ("span_qa", 384)
+    assert memory(pair) < memory(question) == memory(pair, question) == memory(question, pair)
 
 
 def test_corpora_are_held_in_memory(plan: Plan, settings: Settings) -> None:
