@@ -81,59 +81,53 @@ class StepMaker:
 
     def source(self, work: SourceWork) -> SourceRef:
         """The step that trains a source adapter."""
-        source, training = work.source, work.training
         rows = len(self.data.drawn(work))
-        inputs = {
-            **self._backbone_inputs(work.backbone),
-            **self._source_inputs(work),
-            "training": plain(training),
-            "micro": self._micro(training.batch_tokens),
-            "batch": self.settings.predict_tokens,  # dev scores select the weights
-            "seed": work.seed,
-        }
-        step = self._add(
-            "source",
-            f"source {work.name} (seed {work.seed})",
-            inputs,
-            _backbone_needs(work.backbone),
-            work,
-            rows,
-            _training_cost(training, rows, source.format),
-            reads=(self._reads(work, rows),),
-        )
+        step = self._adapter(work, self._source_inputs(work), rows, (self._reads(work, rows),))
         return SourceRef(work, step.key)
 
     def joint(self, work: JointWork) -> tuple[SourceRef, ...]:
         """The step that trains one adapter on several sources, for each of which it is."""
         sizes = [len(self.data.drawn(part)) for part in work.parts]
-        reads = tuple(
-            self._reads(part, count)
-            for part, count in zip(work.parts, epoch_counts(sizes, work.mixture), strict=True)
-        )
+        counts = epoch_counts(sizes, work.mixture)
         inputs = {
-            **self._backbone_inputs(work.backbone),
             "name": work.name,
             "parts": [
                 {**self._source_inputs(part), "lengths": plain(encode_options(part.training))}
                 for part in work.parts
             ],
             "mixture": plain(work.mixture),
-            "training": plain(work.training),
-            "micro": self._micro(work.training.batch_tokens),
-            "batch": self.settings.predict_tokens,
+        }
+        reads = [self._reads(part, n) for part, n in zip(work.parts, counts, strict=True)]
+        step = self._adapter(work, inputs, sum(sizes), tuple(reads))
+        return tuple(SourceRef(part, step.key, work.name) for part in work.parts)
+
+    def _adapter(
+        self,
+        work: SourceWork | JointWork,
+        inputs: Mapping[str, object],
+        rows: int,
+        reads: tuple[Reads, ...],
+    ) -> Step:
+        """The step that trains an adapter on what `inputs` says."""
+        training = work.training
+        trained = {
+            **self._backbone_inputs(work.backbone),
+            **inputs,
+            "training": plain(training),
+            "micro": self._micro(training.batch_tokens),
+            "batch": self.settings.predict_tokens,  # dev scores select the weights
             "seed": work.seed,
         }
-        step = self._add(
+        return self._add(
             "source",
             f"source {work.name} (seed {work.seed})",
-            inputs,
+            trained,
             _backbone_needs(work.backbone),
             work,
-            sum(sizes),
-            sum(_training_cost(work.training, one.train, one.format) for one in reads),
+            rows,
+            sum(_training_cost(training, one.train, one.format) for one in reads),
             reads=reads,
         )
-        return tuple(SourceRef(part, step.key, work.name) for part in work.parts)
 
     def external(self, backbone: BackboneRef, source: Source) -> SourceRef:
         """The step that copies an adapter from elsewhere: the same for all settings and seeds."""

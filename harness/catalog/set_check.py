@@ -17,6 +17,9 @@ _TEMPERATURE = "temperature"
 
 def check_source_set(catalog: Catalog, one: SourceSet, file: Path) -> Iterator[Problem]:
     """Every problem of one source set, but for its hyper-parameters."""
+    if one.name in catalog.sources:
+        allowed = "a name that no source has (by its name alone, a source is a set of one)"
+        yield problem(file, "name", f"'{one.name}'", allowed, "rename it")
     for place, member in enumerate(one.sources):
         yield from unknown(file, f"sources[{place}]", member.source, catalog.sources)
     yield from _shares(one, file)

@@ -57,8 +57,8 @@ def test_a_source_loses_what_the_targets_of_the_suite_score_and_no_more(tmp_path
     def spec(name: str) -> SplitSpec:
         return SplitSpec("tagged", (name,))
 
-    source = Source("own.en", "Own.", "tags", "en", "tagging", ("X", "Y"), "none", spec("source.tsv"),
-                    spec("dev.tsv"), Training(1, 1e-4), "own")  # fmt: skip
+    source = Source("own.en", "Own.", "tags", "en", "tagging", ("X", "Y"), "none",
+                    spec("source.tsv"), spec("dev.tsv"), Training(1, 1e-4), "own")  # fmt: skip
     here, elsewhere = (
         Target(name, "Own.", "tags", "tagging", ("de", "sw"), "en", ("X", "Y"),
                spec(f"{name}.{{language}}.tsv"), "own", "none")

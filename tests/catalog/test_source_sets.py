@@ -83,6 +83,21 @@ def test_sets_that_would_be_empty_or_the_same_do_not_exist(tmp_path: Path, name:
         load(tmp_path).source_set(name)
 
 
+@pytest.mark.parametrize("name", ["nli-languages-in-", "nli-languages-outside-"])
+def test_no_branch_is_not_a_branch_without_a_name(name: str) -> None:
+    """Korean and Japanese have none in the table, Chinese and Persian have one."""
+    with pytest.raises(InputError, match=f"source set '{name}' is unknown"):
+        Catalog.load().source_set(name)
+
+
+def test_a_set_may_not_take_a_sources_name(tmp_path: Path) -> None:
+    """The source alone is called so."""
+    text = "name: nli.sw\ndescription: d\nsources: [nli.en, nli.no]\n"
+    line = r"nli\.sw\.yaml: name: got 'nli.sw'; allowed: a name that no source has"
+    with pytest.raises(InputError, match=line):
+        load(tmp_path, **{"source_sets/nli.sw.yaml": text})
+
+
 def test_suites_may_name_derived_sets(tmp_path: Path) -> None:
     suite = FILES["suites/small.yaml"]
     right = suite.replace("both", "three-outside-niger-congo")

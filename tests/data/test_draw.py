@@ -108,6 +108,13 @@ def test_more_than_there_is_is_refused(draw: Draw, asked: str, found: str) -> No
     assert "lower the budget" in line
 
 
+def test_fewer_tokens_than_a_row_has_are_refused() -> None:
+    whole = rows_of("en", [30, 31])
+    with pytest.raises(InputError, match=r"asks for 5 tokens, but the first row that is drawn has "
+                       r"3[01]; raise the budget"):  # fmt: skip
+        draw_rows(whole, Draw(tokens=5), 1, words)
+
+
 def test_everything_is_the_data_set_itself() -> None:
     whole = rows_of("en", range(5))
     assert draw_rows(whole, Draw(), 1) is whole

@@ -27,6 +27,10 @@ T2 = Mixture("temperature", temperature=2.0)
         (T2, [703, 223, 74]),
         # Square roots 10, 9.487, 3.162 of a sum of 22.649, times 200: 88.3, 83.8, 27.9.
         (Mixture("temperature", temperature=2.0, cap=100), [88, 84, 28]),
+        (Mixture(cap=5000), [900, 90, 10]),  # more than there is
+        # Squares 810,000, 8,100 and 100 of a sum of 818,200, times 1000: 989.98, 9.90, 0.12.
+        (Mixture("temperature", temperature=0.5), [990, 10, 1]),
+        (Mixture("temperature", temperature=0.001), [1000, 1, 1]),  # 900^1000 is no float
     ],
 )
 def test_counts_of_900_90_and_10_rows(mixture: Mixture, counts: list[int]) -> None:
