@@ -120,7 +120,9 @@ class StepMaker:
         }
         return self._add(
             "source",
-            f"source {work.name} (seed {work.seed})",
+            f"source {work.name} ({rows:,} rows, seed {work.seed})"
+            if isinstance(work, SourceWork) and not work.draw.all
+            else f"source {work.name} (seed {work.seed})",
             trained,
             _backbone_needs(work.backbone),
             work,
