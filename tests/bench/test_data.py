@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.bench import SuiteData
 from harness.bench.record_data import RecordData
+from harness.bench.steps import SourceWork
 from harness.catalog import Block, Catalog, Source, SplitSpec, Target, Training, default_directory
 from harness.data import DataContext, count_overlap
 from tests.bench.conftest import Runner
@@ -43,8 +44,8 @@ def test_a_source_loses_what_the_targets_of_the_suite_score_and_no_more(tmp_path
     def spec(name: str) -> SplitSpec:
         return SplitSpec("tagged", (name,))
 
-    source = Source("own.en", "Own.", "tags", "en", "tagging", ("X", "Y"), spec("source.tsv"),
-                    spec("dev.tsv"), Training(1, 1e-4), "own", "none")  # fmt: skip
+    source = Source("own.en", "Own.", "tags", "en", "tagging", ("X", "Y"), "none",
+                    spec("source.tsv"), spec("dev.tsv"), Training(1, 1e-4), "own")  # fmt: skip
     here, elsewhere = (
         Target(name, "Own.", "tags", "tagging", ("de", "sw"), "en", ("X", "Y"),
                spec(f"{name}.{{language}}.tsv"), "own", "none")
@@ -57,9 +58,11 @@ def test_a_source_loses_what_the_targets_of_the_suite_score_and_no_more(tmp_path
         blocks = (Block(("stack",), names),)
         data = SuiteData(catalog, replace(suite, blocks=blocks), DataContext(tmp_path))
         train = data.source(source, "train")
+        backbone: Any = SimpleNamespace(name="nano", step=None)
+        work = SourceWork(backbone, source, source.training, 1, source.name)
         cell: Any = SimpleNamespace(
-            target=here, fit=None, sources=(SimpleNamespace(source=source),),
-            backbone=SimpleNamespace(name="nano", step=None),
+            target=here, fit=None, backbone=backbone,
+            sources=(SimpleNamespace(source=source, name=source.name, work=work),),
         )  # fmt: skip
         block = RecordData(data).block(cell)
         assert block["counts"]["own.en/train"]["overlap_dropped"] == 4 - len(train)
