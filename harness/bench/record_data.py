@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.bench.data import SuiteData, data_summary, scored_sets
 from harness.bench.plan import Cell
-from harness.bench.steps import SourceWork
+from harness.bench.steps import ExternalWork, SourceWork
 from harness.catalog import Target
 from harness.data import Dataset, Overlap, count_overlap
 
@@ -84,12 +84,13 @@ class RecordData:
 
 def _from_elsewhere(cell: Cell) -> dict[str, Any]:
     """What is known of adapters that were trained elsewhere, on rows that are not known."""
-    return {
-        ref.source.name: {
-            "digest": ref.adapter,
-            "hub": ref.source.adapter.place,
-            "licence": ref.source.licence,
-        }
-        for ref in cell.sources
-        if ref.source.adapter is not None
-    }
+    found = {}
+    for work in (ref.work for ref in cell.sources):
+        if isinstance(work, ExternalWork):
+            assert work.source.adapter is not None
+            found[work.name] = {
+                "digest": work.digest,
+                "hub": work.source.adapter.place,
+                "licence": work.source.licence,
+            }
+    return found

@@ -124,11 +124,16 @@ def _cells(row: Mapping[str, Any], targets: Sequence[str]) -> list[str]:
 
 
 def _size(row: Mapping[str, Any], split: str) -> str:
-    rows, published = row["rows"][split], row["published"].get(split, 0)
-    shown = f"{rows:,}" if rows else "missing" if row["missing"] else "wrong"
-    counts = row["counts"][split]
+    """Rows that are here, and of how many that are published, where that is more."""
+    rows, published, counts = (
+        row["rows"][split],
+        row["published"].get(split, 0),
+        row["counts"][split],
+    )
     read = rows + counts.get(_BAD, 0) + sum(left_out(counts).values())
-    return f"{shown} of {published:,}" if read < published else shown
+    if read < published:
+        return f"{rows:,} of {published:,}" if rows else f"none of {published:,}"
+    return f"{rows:,}" if rows else "missing" if row["missing"] else "wrong"
 
 
 def _befell(row: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from harness.catalog import Budget, Catalog, Contrast, Source, SourceSet
 from harness.data import DataContext, Dataset, Draw, PairExample, draw_rows, load_source
 
 CATALOG = Catalog.load()
-SUITES = [CATALOG.suite(name) for name in ("paper", "question")]
+SUITES = [CATALOG.suite(name) for name in ("paper", "question", "files-sets", "equal-data")]
 CONTRASTS = [contrast for suite in SUITES for contrast in suite.contrasts]
 FILES = sorted(name for name in CATALOG.source_sets if name.startswith("files-"))
 
@@ -82,17 +82,21 @@ def test_translated_rows_are_those_of_english() -> None:
 def test_sets_of_files_take_all_rows_or_what_a_budget_says(name: str, shared_data: Path) -> None:
     context = DataContext(shared_data, language_iso3=CATALOG.language_iso3())
     one = CATALOG.source_set(name)
-    assert one.budget is None
     whole = {source.name: load_source(source, "train", context) for source in sources(one)}
-    for member, draw in draws(one):
-        assert draw_rows(whole[member.source], draw, 1) is whole[member.source]
-    least = min(map(len, whole.values()))
-    budget = Budget(examples=len(whole) * least - 1)
-    sizes = [
-        len(draw_rows(whole[member.source], draw, 1))
-        for member, draw in draws(replace(one, budget=budget))
+    if one.budget is None:
+        for member, draw in draws(one):
+            assert draw_rows(whole[member.source], draw, 1) is whole[member.source]
+        least = min(map(len, whole.values()))
+        one = replace(one, budget=Budget(examples=len(whole) * least - 1))
+    assert one.budget is not None
+    assert one.budget.examples is not None
+    drawn = [
+        {(member.source, row.id) for row in draw_rows(whole[member.source], draw, 1).examples}
+        for member, draw in draws(one)
     ]
-    assert sizes == [least] * (len(whole) - 1) + [least - 1]
+    share, left = divmod(one.budget.examples, len(drawn))
+    assert [len(rows) for rows in drawn] == [share + (n < left) for n in range(len(drawn))]
+    assert len(set.union(*drawn)) == one.budget.examples
 
 
 @pytest.mark.parametrize("contrast", CONTRASTS, ids=lambda contrast: contrast.name)
@@ -102,7 +106,6 @@ def test_contrasts_compare_zero_shot_languages(contrast: Contrast) -> None:
     trained = {target.train_language}
     for side in (contrast.better, contrast.worse):
         for source in sources(CATALOG.source_set(side[1])) if len(side) > 1 else ():
-            assert target.train_language == "en"
             trained |= {source.language} if source.task == target.task else set()
     assert trained.isdisjoint(contrast.languages)
     assert trained.isdisjoint(contrast.worse_languages)

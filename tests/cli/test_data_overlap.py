@@ -30,7 +30,7 @@ licence: CC BY-NC 4.0
 language: sw
 train: {{reader: delimited, files: [b.tsv]}}
 dev: {{reader: delimited, files: [absent.tsv]}}
-size: {{train: 7266}}
+size: {{train: 7266, dev: 1519}}
 training: {_TRAINING}
 licence: CC BY 4.0
 {_TASK}""",
@@ -148,7 +148,7 @@ def test_the_table_of_sources(own: Path, xstilts: Callable[..., Any]) -> None:
         "| --- | --- | --- | --- | --- | --- | --- | ---: | ---: |",
         "| `a.en` | English | Indo-European | 4 | 2 of 4,000 | 1 labels dropped | "
         "CC BY-NC 4.0 † | 2 + 1 |  |",
-        "| `b.sw` | Swahili | Niger-Congo | 3 of 7,266 | missing |  | CC BY 4.0 |  | 1 |",
+        "| `b.sw` | Swahili | Niger-Congo | 3 of 7,266 | none of 1,519 |  | CC BY 4.0 |  | 1 |",
     ]
     assert "### nli (pair_classification)" in done.out
     table = xstilts(*check(own, *named)).out
@@ -158,7 +158,7 @@ def test_the_table_of_sources(own: Path, xstilts: Callable[..., Any]) -> None:
     a, b = document["sources"]
     assert a["overlap"] == {"one": {"train": 2, "dev": 1}}
     assert (a["non_commercial"], b["non_commercial"]) == (True, False)
-    assert (b["rows"], b["published"]) == ({"train": 3, "dev": 0}, {"train": 7266})
+    assert (b["rows"], b["published"]) == ({"train": 3, "dev": 0}, {"train": 7266, "dev": 1519})
     assert (a["language_name"], a["family"], a["format"], b["missing"]) == (
         "English", "Indo-European", "pair_classification", True,
     )  # fmt: skip

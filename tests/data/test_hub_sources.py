@@ -65,6 +65,10 @@ _NLI_NAMES: list[str | None] = [
 _SAME, _SAME_NAMES = [0, 1] * 5, ["0", "1"] * 5
 _NLI_LABEL = ClassLabel(names=list(NLI))
 _NUMBERS = list(range(10))
+TYDI = {
+    "arabic-": "ar", "bengali-": "bn", "english-": "en", "finnish-": "fi", "indonesian-": "id",
+    "korean-": "ko", "russian-": "ru", "swahili-": "sw", "telugu-": "te",
+}  # fmt: skip
 
 
 def squad(*, empty: tuple[int, ...] = (), prefixes: tuple[str, ...] = ("",)) -> Any:
@@ -164,7 +168,7 @@ HUB = {
         SQUAD, squad(empty=(1, 4, 9))),
     "google-research-datasets/tydiqa": HubSet(
         "da78f23f9119363459acbaf46bf89426ff26c259", "secondary_task", ("train", "validation"),
-        SQUAD, by_title(squad(prefixes=("english-", "korean-", "swahili-")))),
+        SQUAD, by_title(squad(prefixes=tuple(TYDI)))),
     "Rowan/hellaswag": HubSet(
         "218ec52e09a7e7462a5400043bb9a69a41d06b76", "default", ("train", "validation", "test"),
         {"ind": INT, "activity_label": STRING, "ctx_a": STRING, "ctx_b": STRING, "ctx": STRING,
@@ -255,7 +259,7 @@ def language_of(source: Source, piece: SplitSpec) -> str:
     name = str(piece.options["id"])
     config, prefix = config_of(source, piece), str(piece.options.get("id_prefix", ""))
     if name == "google-research-datasets/tydiqa":
-        return {"english-": "en", "korean-": "ko", "swahili-": "sw"}[prefix]
+        return TYDI[prefix]
     if name in ("facebook/xnli", "google-research-datasets/paws-x"):
         return config
     if name != "google/xtreme":

@@ -9,8 +9,8 @@ import pytest
 
 from harness.bench import SuiteData
 from harness.bench.step_maker import _task_identity
-from harness.catalog import Catalog, Source, SplitSpec
-from harness.catalog.specs import Block, LabelRule, Target, Training
+from harness.catalog import Block, Catalog, Source, SplitSpec
+from harness.catalog.specs import LabelRule, Target, Training
 from harness.data import DataContext, check_splits, load_source, load_split, splits, with_labels
 from harness.errors import InputError
 
@@ -22,8 +22,8 @@ DEV = "1\ta\n2\tnew\n3\tq\n\n4\tz\n\n"
 
 def source(least: int = 2, **changes: object) -> Source:
     train, dev = (SplitSpec("tagged", (f"{name}.tsv",)) for name in ("train", "dev"))
-    one = Source("own.en", "Tags.", "own", "en", "tagging", (), train, dev, TRAINING, "own",
-                 "none", labels_from=LabelRule(least, "other"))  # fmt: skip
+    one = Source("own.en", "Tags.", "own", "en", "tagging", (), "none", train, dev, TRAINING,
+                 "own", labels_from=LabelRule(least, "other"))  # fmt: skip
     return replace(one, **changes)  # type: ignore[arg-type]
 
 
