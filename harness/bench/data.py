@@ -11,6 +11,7 @@ from harness.bench.steps import SourceWork
 from harness.canonical import digest
 from harness.catalog import Backbone, Catalog, Source, Suite, Target, Training
 from harness.data import (
+    BudgetError,
     CountTokens,
     DataContext,
     Dataset,
@@ -25,7 +26,6 @@ from harness.data import (
     make_dataset,
     with_labels,
 )
-from harness.errors import InputError
 from harness.formats import EncodeOptions, get_format
 from harness.model import load_tokenizer
 
@@ -155,7 +155,7 @@ def _token_counter(work: SourceWork) -> CountTokens | None:
     if work.draw.tokens is None:
         return None
     if work.backbone.folder is None:
-        raise InputError(
+        raise BudgetError(
             f"budget: {work.draw.limit()} of {work.name}: the tokenizer of backbone "
             f"'{work.backbone.name}' is made by the run itself; give the budget in examples"
         )

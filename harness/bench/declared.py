@@ -10,7 +10,7 @@ from typing import Protocol
 from harness.bench.flops import mean_tokens
 from harness.bench.steps import SourceWork
 from harness.catalog import Backbone, Source, SplitSpec, Target
-from harness.data import DataContext, load_split
+from harness.data import BudgetError, DataContext, load_split
 from harness.errors import InputError
 from harness.formats import get_format
 
@@ -116,7 +116,7 @@ class DeclaredData:
         if draw.tokens is not None:
             asked = math.ceil(draw.tokens / length)
         if asked > there:
-            raise InputError(
+            raise BudgetError(
                 f"{whole.name}: the set asks for {draw.limit()}, but its declared size gives "
                 f"{there} rows; lower the budget, or choose a source with more rows"
             )

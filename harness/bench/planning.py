@@ -28,7 +28,7 @@ from harness.catalog import (
     Target,
     Training,
 )
-from harness.data import Draw
+from harness.data import BudgetError, Draw
 from harness.errors import InputError
 from harness.formats import get_format
 from harness.recipes import Recipe as AnyRecipe
@@ -207,6 +207,19 @@ class _Planner:
         """The sources of a set, and how they are trained together if the recipe wants it so."""
         if source_set is None:
             return (), None
+        try:
+            return self._members(backbone, implementation, source_set, setting, seed)
+        except BudgetError as error:
+            raise InputError(f"source set '{source_set.name}': {error}") from error
+
+    def _members(
+        self,
+        backbone: BackboneRef,
+        implementation: AnyRecipe,
+        source_set: SourceSet,
+        setting: str,
+        seed: int,
+    ) -> tuple[tuple[SourceRef, ...], Training | None]:
         parts = []
         refs = []
         for member, draw in draws(source_set):

@@ -1,7 +1,7 @@
 """Data: typed examples, readers of files and of the synthetic world, overlap with scored rows."""
 
 from harness.data.dataset import Dataset, Reader, ReadReport, ReadRequest, left_out, make_dataset
-from harness.data.draw import ALL_ROWS, CountTokens, Draw, draw_rows
+from harness.data.draw import ALL_ROWS, BudgetError, CountTokens, Draw, draw_rows
 from harness.data.examples import (
     Answer,
     BitextExample,
@@ -42,6 +42,7 @@ __all__ = [
     "SCORED",
     "Answer",
     "BitextExample",
+    "BudgetError",
     "ChoiceExample",
     "Compared",
     "CountTokens",

@@ -46,13 +46,17 @@ class Draw:
 ALL_ROWS = Draw()
 
 
+class BudgetError(InputError):
+    """A set's budget that a source of it cannot give; who knows the set says its name."""
+
+
 def draw_rows(
     dataset: Dataset, draw: Draw, seed: int, count_tokens: CountTokens | None = None
 ) -> Dataset:
     """The drawn rows in the order of the data set; `rows_before_draw` says out of how many.
 
-    With tokens the rows are taken in the order of drawing until the next one would exceed them. An
-    InputError where there are fewer examples or tokens than asked for.
+    With tokens the rows are taken in the order of drawing until the next one would exceed them. A
+    BudgetError where there are fewer examples or tokens than asked for.
     """
     if draw.all:
         return dataset
@@ -64,7 +68,7 @@ def draw_rows(
         kept, found = _fitting(dataset.examples, order, draw.tokens, count_tokens)
         asked = draw.tokens
     if found < asked or not kept:
-        raise InputError(
+        raise BudgetError(
             f"{dataset.name} ({dataset.language}): the set asks for {draw.limit()}, but there are "
             f"{found}; lower the budget, or choose a source with more rows"
         )
