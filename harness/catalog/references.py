@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.catalog.check import known_formats
 from harness.catalog.languages import TEMPLATE_FIELDS, template_fields
-from harness.catalog.problems import Problem, names, problem, unknown_language
+from harness.catalog.problems import Problem, names, problem, unknown, unknown_language
 from harness.catalog.set_check import check_source_set
 from harness.catalog.sets import Recipe
 from harness.catalog.specs import (
@@ -89,6 +89,8 @@ def _source(catalog: Catalog, source: Source, file: Path) -> Iterator[Problem]:
         allowed = f"TASK.{source.language}, since the language is '{source.language}'"
         yield problem(file, "name", f"'{source.name}'", allowed, "correct one of them")
     yield from _format(file, source.format, (*_RETRIEVAL, _MASKED_LM))
+    if source.stand_in:
+        yield from unknown(file, "stand_in", source.stand_in, catalog.sources)
     if source.adapter is not None:
         yield from _licence(file, source.licence)
         return

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.bench import Bench, Plan, Selection, Settings, Step, worker_memory
 from harness.catalog import Suite, backbone_from_argument
+from harness.cli.log import print_log
 from harness.cli.options import (
     BATCH_TOKENS,
     ONLY_KEYS,
@@ -136,10 +137,6 @@ def parse_seeds(text: str | None) -> tuple[int, ...]:
 
 
 def show_log(*, quiet: bool = False) -> None:
-    """Print what harness logs: warnings and, unless quiet, notices; silence its libraries."""
-    from harness.cli.progress import ClickHandler  # noqa: PLC0415
-
-    logger = logging.getLogger("harness")
-    logger.setLevel(logging.WARNING if quiet else logging.INFO)
-    logger.handlers = [ClickHandler()]
+    """Print what harness logs, and silence its libraries."""
+    print_log(quiet=quiet)
     silence_libraries()

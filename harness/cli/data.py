@@ -11,9 +11,9 @@ import click
 from tabulate import tabulate
 
 from harness.catalog import Backbone, Source
-from harness.cli.common import show_log
 from harness.cli.data_check import check
 from harness.cli.data_options import data_context, json_option, suite_option
+from harness.cli.log import print_log
 from harness.cli.options import catalog_option, data_option, hub_option, load_catalog
 from harness.data import DataContext, Owner, adapter_files, hub_datasets, owners, splits
 
@@ -21,7 +21,7 @@ from harness.data import DataContext, Owner, adapter_files, hub_datasets, owners
 @click.group()
 def command() -> None:
     """What data there is, what is missing and how to get it. Changes nothing."""
-    show_log()
+    print_log()
 
 
 @command.command()

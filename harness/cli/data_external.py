@@ -21,8 +21,10 @@ def check_adapter(source: Source) -> Finding:
     missing = tuple(name for name, there in adapter_files(source.adapter) if not there)
     if missing:
         return Finding(split, missing=missing)
-    from harness.model import open_adapter  # noqa: PLC0415  (torch loads only where it is needed)
+    # Imported here: it takes seconds, and most checks read files only.
+    from harness.model import open_adapter, silence_libraries  # noqa: PLC0415
 
+    silence_libraries()
     try:
         return Finding(split, digest=open_adapter(source).digest)
     except InputError as error:

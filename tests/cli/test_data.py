@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -123,6 +125,21 @@ def test_check_counts_rows_and_overlap_and_changes_nothing(
     for row in rows:
         assert row["fingerprint"][:12] in table.out
     assert snapshot(own) == before
+
+
+def test_reading_files_loads_no_torch(own: Path) -> None:
+    """It costs seconds, and what reads files only has no use for it."""
+    code = (
+        "import sys\nfrom harness.cli import main\n"
+        f"try: main({arguments(own, 'check')!r})\n"
+        "except SystemExit as stop: print(stop.code, "
+        "[m for m in ('numpy', 'torch', 'transformers') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "0 []"
 
 
 def test_check_names_every_missing_file_once_and_says_how_to_get_it(
