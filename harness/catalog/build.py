@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -16,8 +16,8 @@ T = TypeVar("T")
 
 def build(cls: type[T], document: Mapping[str, Any]) -> T:
     """An instance of a spec dataclass; the document must have passed its schema."""
-    hints = _hints(typing.cast(Hashable, cls))
-    return cls(**{key: _convert(hints[key], value) for key, value in document.items()})
+    converters = _converters(typing.cast(Hashable, cls))
+    return cls(**{key: converters[key](value) for key, value in document.items()})
 
 
 def split_spec(value: Any) -> SplitSpec:
@@ -29,25 +29,30 @@ def split_spec(value: Any) -> SplitSpec:
 
 
 @lru_cache
-def _hints(cls: Hashable) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
+def _converters(cls: Hashable) -> dict[str, Callable[[Any], Any]]:
+    return {key: _converter(hint) for key, hint in typing.get_type_hints(cls).items()}
 
 
-def _convert(hint: Any, value: Any) -> Any:
+@lru_cache
+def _converter(hint: Hashable) -> Callable[[Any], Any]:
+    """What makes a value of that type of a checked one."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is tuple:
-        return tuple(_convert(arguments[0], part) for part in value)
+        part = _converter(arguments[0])
+        return lambda value: tuple(part(one) for one in value)
     if origin is Mapping:
-        return {key: _convert(arguments[1], part) for key, part in value.items()}
+        part = _converter(arguments[1])
+        return lambda value: {key: part(one) for key, one in value.items()}
     if origin in (types.UnionType, typing.Union):
         kinds = [kind for kind in arguments if kind is not types.NoneType]
-        return _convert(kinds[0], value) if len(kinds) == 1 else value
+        return _converter(kinds[0]) if len(kinds) == 1 else _as_is
     if hint is SplitSpec:
-        return split_spec(value)
+        return split_spec
     if dataclasses.is_dataclass(hint):
-        return build(typing.cast(type, hint), value)
-    if hint is int:  # a schema takes 3.0 for an integer
-        return int(value)
-    if hint is float:  # 1 and 1.0 must give the same key
-        return float(value)
+        return lambda value: build(typing.cast(type, hint), value)
+    # A schema takes 3.0 for an integer; 1 and 1.0 must give the same key.
+    return typing.cast(type, hint) if hint in (int, float) else _as_is
+
+
+def _as_is(value: Any) -> Any:
     return value

@@ -7,13 +7,15 @@ It answers "surely valid" or "let jsonschema look": a valid document costs no im
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Valid = Callable[[Any], bool]
 Schema = Mapping[str, Any]
 
 _ANNOTATIONS = ("$schema", "$id", "$defs", "title", "description")
+# Keywords that the rule of another one, where it is given, checks with its own: once, not twice.
+_PART_OF = {"then": "if", "else": "if", "additionalProperties": "properties"}
 
 
 def _is_number(value: Any) -> bool:
@@ -30,6 +32,16 @@ _TYPES: Mapping[str, Valid] = {
 }
 
 
+def _all(rules: Sequence[Valid]) -> Valid:
+    def valid(value: Any) -> bool:
+        for rule in rules:  # noqa: SIM110  (a generator costs more than most rules)
+            if not rule(value):
+                return False
+        return True
+
+    return valid
+
+
 class Quick:
     """Compiles the schemas of a set of files that refer to each other; each part once."""
 
@@ -44,13 +56,13 @@ class Quick:
     def _schema(self, schema: Schema, file: str) -> Valid:
         rules = []
         for keyword in schema:
-            if keyword in _ANNOTATIONS or keyword in ("then", "else"):
+            if keyword in _ANNOTATIONS or _PART_OF.get(keyword) in schema:
                 continue
             # A keyword that is not known here must not pass unseen: KeyError, found by the tests.
             rules.append(_RULES[keyword](self, schema, file))
         if len(rules) == 1:
             return rules[0]
-        return lambda value: all(rule(value) for rule in rules)
+        return _all(rules)
 
     def _ref(self, schema: Schema, file: str) -> Valid:
         path, _, pointer = schema["$ref"].partition("#")
@@ -76,13 +88,15 @@ class Quick:
             key: self._schema(part, file) for key, part in schema.get("properties", {}).items()
         }
         rest = schema.get("additionalProperties", True)
-        others = self._schema(rest, file) if isinstance(rest, Mapping) else (lambda value: rest)
+        others: Valid = self._schema(rest, file) if isinstance(rest, Mapping) else lambda _: rest
 
         def valid(value: Any) -> bool:
-            return not isinstance(value, dict) or all(
-                properties[key](part) if key in properties else others(part)
-                for key, part in value.items()
-            )
+            if isinstance(value, dict):
+                for key, part in value.items():
+                    rule = properties.get(key, others)
+                    if not rule(part):
+                        return False
+            return True
 
         return valid
 
@@ -93,8 +107,7 @@ class Quick:
         return lambda value: (then if asked(value) else otherwise)(value)
 
     def _all_of(self, schema: Schema, file: str) -> Valid:
-        parts = [self._schema(part, file) for part in schema["allOf"]]
-        return lambda value: all(part(value) for part in parts)
+        return _all([self._schema(part, file) for part in schema["allOf"]])
 
     def _items(self, schema: Schema, file: str) -> Valid:
         item = self._schema(schema["items"], file)

@@ -10,6 +10,7 @@ import yaml
 
 from harness.errors import InputError
 
+_TEXT = "tag:yaml.org,2002:str"
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times faster
 
 
@@ -19,12 +20,20 @@ class _Loader(_Base):  # type: ignore[misc]
     # Without this the C parser would use YAML 1.1's table of the base class.
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
 
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        # What the base class comes to, for most scalars, without its table of patterns.
+        if kind is yaml.ScalarNode and not (
+            implicit[0] and value[:1] in self.yaml_implicit_resolvers
+        ):
+            return _TEXT
+        return super().resolve(kind, value, implicit)
+
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen: set[str] = set()
         for key, _ in node.value:
             if key.tag == "tag:yaml.org,2002:merge":
                 continue
-            if key.tag != "tag:yaml.org,2002:str":
+            if key.tag != _TEXT:
                 shown = key.value if isinstance(key.value, str) else "a list or mapping"
                 raise _at(key, f"key {shown}: got a key that is not text; put it in quotes")
             if key.value in seen:
@@ -63,15 +72,22 @@ def shown_path(path: Path) -> str:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; InputError (one line with the place) for anything else."""
-    where = shown_path(path)
+    try:
+        document = _parsed(path)
+    except InputError as error:
+        raise InputError(f"{shown_path(path)}: {error}") from error.__cause__
+    return document
+
+
+def _parsed(path: Path) -> dict[str, Any]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{where}: byte {error.start} is not UTF-8; save the file with UTF-8 encoding"
+            f"byte {error.start} is not UTF-8; save the file with UTF-8 encoding"
         ) from error
     except OSError as error:
-        raise InputError(f"{where}: cannot be read ({error.strerror}); check the path") from error
+        raise InputError(f"cannot be read ({error.strerror}); check the path") from error
     try:
         document = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
@@ -79,16 +95,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
         line = f"line {mark.line + 1}: " if mark else ""
         at = text.splitlines()[mark.line : mark.line + 1] if mark else []
         todo = "put text with braces in quotes" if "{" in "".join(at) else "correct it"
-        raise InputError(f"{where}: {line}{error.problem}; not valid YAML, {todo}") from error
+        raise InputError(f"{line}{error.problem}; not valid YAML, {todo}") from error
     except (yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{where}: not valid YAML ({reason}); correct it") from error
+        raise InputError(f"not valid YAML ({reason}); correct it") from error
     if document is None:
-        raise InputError(f"{where}: the file is empty; allowed: a mapping (key: value); fill it in")
+        raise InputError("the file is empty; allowed: a mapping (key: value); fill it in")
     if not isinstance(document, dict):
-        raise InputError(f"{where}: got {shown(document)}; allowed: a mapping (key: value)")
+        raise InputError(f"got {shown(document)}; allowed: a mapping (key: value)")
     if _cyclic(document, ()):
-        raise InputError(f"{where}: an alias (*) refers to a part that holds it; write it out")
+        raise InputError("an alias (*) refers to a part that holds it; write it out")
     return document
 
 

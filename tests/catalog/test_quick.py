@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.catalog import default_directory, read_yaml
+from harness.catalog import default_directory, quick, read_yaml
 from harness.catalog.check import _quick, _validator
+from harness.catalog.quick import Quick
 
 KINDS = {
     "backbones": "backbone",
@@ -71,3 +73,33 @@ def test_damaged_files_are_never_accepted_by_the_fast_check_alone(data: st.DataO
             break
     if _quick(kind)(damaged):
         assert _validator(kind).is_valid(damaged)
+
+
+def test_each_part_of_a_document_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice per level is 16 times at the fourth level, and every command loads the catalog."""
+    seen: list[str] = []
+
+    def count(_: Quick, schema: Any, __: str) -> Callable[[Any], bool]:
+        def rule(value: Any) -> bool:
+            seen.append(value)
+            return True
+
+        return rule
+
+    monkeypatch.setattr(quick, "_RULES", {**quick._RULES, "pattern": count})
+    schema: dict[str, Any] = {"type": "string", "pattern": "."}
+    document: Any = "leaf"
+    for _ in range(4):
+        schema = {
+            "type": "object",
+            "properties": {"inner": schema},
+            "additionalProperties": False,
+            "if": {"required": ["inner"]},
+            "then": {"required": ["inner"]},
+        }
+        document = {"inner": document}
+    valid = Quick(lambda name: schema).compile("any")
+    assert valid(document)
+    assert seen == ["leaf"]
+    document["inner"]["other"] = 1
+    assert not valid(document)

@@ -140,3 +140,31 @@ def test_loading_imports_nothing_heavy() -> None:
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_source_says_which_target_trains_on_its_files(catalog: Catalog) -> None:
+    def files(split: SplitSpec | None, language: str) -> set[str]:
+        pieces = () if split is None else (split, *split.then)
+        return {
+            file.replace("{language}", language) for piece in pieces for file in piece.files or ()
+        }
+
+    told = 0
+    for source in catalog.sources.values():
+        trained = files(source.train, source.language)
+        targets = [
+            target.name
+            for target in catalog.targets.values()
+            if trained & files(target.train, target.train_language or "")
+        ]
+        if targets:
+            told += 1
+            assert any(name in source.description for name in targets), (source.name, targets)
+    assert told > 10
+
+
+def test_non_commercial_licences_say_so_in_one_word(catalog: Catalog) -> None:
+    for named in (catalog.backbones, catalog.sources, catalog.targets):
+        for one in named.values():
+            if "-NC" in one.licence:
+                assert "non-commercial" in one.licence, one.name
