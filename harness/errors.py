@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,17 @@ class InputError(XstiltsError):
     """Wrong usage or invalid input (exit code 2): nothing was written."""
 
     exit_code = 2
+
+
+class InputErrors(InputError):
+    """Several independent things are wrong: a line for each."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = tuple(lines)
+
+    def __reduce__(self) -> tuple[type[InputErrors], tuple[tuple[str, ...]]]:
+        return InputErrors, (self.lines,)
 
 
 class WorkError(XstiltsError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.catalog.yaml_file import shown_path
-from harness.errors import InputError
+from harness.errors import InputErrors
 
 _MOST = 20  # lines of one error; more are the same mistake over and over
 
@@ -66,9 +66,9 @@ def unknown_language(file: Path, key: str, code: str, known: Iterable[str]) -> I
 
 
 def raise_lines(lines: Iterable[str]) -> None:
-    """InputError with the lines, if there are any (each once)."""
+    """InputErrors with the lines, if there are any (each once)."""
     unique = list(dict.fromkeys(lines))
     if len(unique) > _MOST:
         unique[_MOST:] = [f"... and {len(unique) - _MOST} more problems; mend these first"]
     if unique:
-        raise InputError("\n".join(unique))
+        raise InputErrors(unique)

@@ -13,7 +13,7 @@ import click
 
 from harness import __version__
 from harness.cli.group import LazyGroup, Session
-from harness.errors import XstiltsError
+from harness.errors import InputErrors, XstiltsError
 
 __all__ = ["cli", "main", "stop_code"]
 
@@ -59,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if session.debug:
             traceback.print_exc()
         message, code = _explain(error)
-        click.echo(f"xstilts: error: {message}", err=True)
+        for line in message.split("\n"):
+            click.echo(f"xstilts: error: {line}", err=True)
     finally:
         signal.signal(signal.SIGTERM, before)
     sys.exit(code if isinstance(code, int) else 0)
@@ -78,7 +79,9 @@ def _interrupt(number: int, _: object) -> NoReturn:
 
 
 def _explain(error: Exception) -> tuple[str, int]:
-    """One line for people, and the exit code."""
+    """A line for people (for each of several errors), and the exit code."""
+    if isinstance(error, InputErrors):
+        return "\n".join(map(_one_line, error.lines)), error.exit_code
     if isinstance(error, XstiltsError):
         return _one_line(str(error)), error.exit_code
     if isinstance(error, click.UsageError):

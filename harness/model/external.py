@@ -85,9 +85,8 @@ def read_adapter(source: str, folder: Path, get: str = "") -> OpenedAdapter:
     with reading(folder):
         file = folder / ADAPTER_CONFIG
         if not file.is_file():
-            raise InputError(
-                f"source '{source}': {folder}: no {ADAPTER_CONFIG}; allowed: {_WRITTEN}; {todo}"
-            )
+            lacks = f"no {ADAPTER_CONFIG}" if folder.is_dir() else "no such folder"
+            raise InputError(f"source '{source}': {folder}: {lacks}; allowed: {_WRITTEN}; {todo}")
         weights = next((folder / n for n in ADAPTER_WEIGHTS if (folder / n).is_file()), None)
         if weights is None:
             raise InputError(

@@ -231,7 +231,7 @@ def test_what_does_not_fit_is_refused(
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     catalog, out = catalog_in(tmp_path / "catalog"), tmp_path / "out"
     shutil.rmtree(catalog / "adapter")
-    said = [str(catalog / "adapter"), "no adapter_config.json", "get it: ask its maker"]
+    said = [str(catalog / "adapter"), "no such folder", "get it: ask its maker"]
     refused(Runner(catalog, "ext").run(out), out, *said)
 
 

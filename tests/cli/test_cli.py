@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from harness.cli import doctor as doctor_module
 from harness.cli.doctor import run_checks
 from harness.cli.group import COMMANDS
 from harness.containers.lock import pinned_versions
-from harness.errors import InputError, WorkError
+from harness.errors import InputError, InputErrors, WorkError
 from harness.resources import resource_dir
 
 HEAVY = ("torch", "transformers", "adapters", "numpy", "yaml", "jsonschema")
@@ -132,6 +133,18 @@ def test_an_error_is_one_line_with_its_exit_code(
     failing(error)
     assert exit_code("doctor") == code
     assert capsys.readouterr().err == f"xstilts: error: {line}\n"
+
+
+def test_each_of_several_errors_is_a_line(
+    failing: Callable[[BaseException], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = InputErrors(["a.yaml: task: got 1;\n allowed is text", "b.yaml: task: got 2"])
+    failing(pickle.loads(pickle.dumps(both)))  # as it comes from a worker
+    assert exit_code("doctor") == 2
+    assert capsys.readouterr().err == (
+        "xstilts: error: a.yaml: task: got 1; allowed is text\n"
+        "xstilts: error: b.yaml: task: got 2\n"
+    )
 
 
 def test_an_unexpected_error_says_where_and_shows_its_traceback_with_debug(
