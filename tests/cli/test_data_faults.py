@@ -100,4 +100,4 @@ def test_a_missing_file_is_named_with_its_origin_and_licence(
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "files-small/texts (en): no file mnli_csv/dev.csv in data folder" in done.err
     assert "; get it: the files of the suite `files`" in done.err
-    assert done.err.endswith("; some of it for research only (CC BY-NC)\n")
+    assert done.err.endswith("; some of it CC BY-NC (non-commercial)\n")
