@@ -293,7 +293,7 @@ def test_a_bad_note_of_the_world_is_refused(
 
 def test_an_unknown_suite_is_refused(tiny: Runner, tmp_path: Path) -> None:
     done = Runner(tiny.catalog, "tinny").run(tmp_path / "out")
-    refused(done, tmp_path / "out", "suite 'tinny' is unknown", "default, files", "tiny")
+    refused(done, tmp_path / "out", "suite 'tinny' is unknown", "known: default, ", "tiny")
 
 
 def test_a_file_in_the_place_of_the_output_is_refused_and_kept(
