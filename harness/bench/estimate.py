@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+from harness.bench.gpus import Gpu
 from harness.bench.plan import Plan
 from harness.bench.steps import Step
 from harness.bench.store import Store
@@ -15,16 +17,24 @@ _UNMEASURED = {"backbone": 2.5e-4, "source": 6e-5, "fit": 6e-5, "predict": 6e-5}
 
 
 def estimate(
-    plan: Plan, store: Store, done: set[tuple[str, str]]
+    plan: Plan, store: Store, done: frozenset[tuple[str, str]], gpu: Gpu | None = None
 ) -> tuple[dict[tuple[str, str], float], frozenset[str]]:
-    """Seconds of one worker for every step, and the kinds whose speed was measured."""
+    """Seconds of one worker for every step, and the kinds whose speed was measured.
+
+    With a GPU only steps that such a GPU did are a measurement.
+    """
     speeds = dict(_UNMEASURED)
     measured = set()
     for kind in speeds:
-        pairs = [
-            (step.cost, _wall_seconds(store, step))
+        costs = [
+            (step.cost, _costs(store, step))
             for step in plan.steps.values()
             if step.kind == kind and step.id in done and step.cost  # copies have none
+        ]
+        pairs = [
+            (cost, float(found["wall_seconds"]))
+            for cost, found in costs
+            if gpu is None or gpu.calls_itself(found.get("gpu"))
         ]
         if pairs:
             measured.add(kind)
@@ -47,6 +57,8 @@ def _beside_nano(plan: Plan, step: Step) -> float:
     return shape.layers * (4 * d * d + 2 * d * wide) / _NANO_MATRICES
 
 
-def _wall_seconds(store: Store, step: Step) -> float:
-    costs = json.loads((store.path(step.kind, step.key) / "costs.json").read_bytes())
-    return float(costs["wall_seconds"])
+def _costs(store: Store, step: Step) -> dict[str, Any]:
+    costs: dict[str, Any] = json.loads(
+        (store.path(step.kind, step.key) / "costs.json").read_bytes()
+    )
+    return costs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from harness.errors import InputError
@@ -22,6 +23,10 @@ class Gpu:
     tf32: float | None
     fp32: float
     sheet: str
+
+    def calls_itself(self, name: str | None) -> bool:
+        """Whether a device of that name, as CUDA gives it, is one ('NVIDIA A100-SXM4-80GB')."""
+        return set(self.name.split("-")) <= set(re.split("[ -]", name or ""))
 
 
 GPUS = (

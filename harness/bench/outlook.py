@@ -21,8 +21,8 @@ class Outlook:
     """A plan with what each of its steps is estimated to take.
 
     `seconds` are those of one worker here; `measured` are the kinds whose speed finished steps have
-    shown. With a `speed` there is what the steps compute, and their seconds on that GPU, which for
-    kinds that were measured are the measured ones.
+    shown. With a `speed` there is what the steps compute, and their seconds on that GPU: computed,
+    or for kinds of which such a GPU has done steps, `measured_there`, the measured ones.
     """
 
     plan: Plan
@@ -32,17 +32,17 @@ class Outlook:
     sizes: Mapping[StepId, Footprint]
     speed: Speed | None = None
     computes: Mapping[StepId, Compute] = field(default_factory=dict)
+    seconds_there: Mapping[StepId, float] = field(default_factory=dict)
+    measured_there: frozenset[str] = frozenset()
 
     def device_seconds(self, step: StepId, speed: Speed | None = None) -> float:
-        """Seconds of a step on the GPU of the outlook, or at another speed."""
+        """Seconds of a step on the GPU of the outlook, or computed at another speed."""
+        kind, _ = step
+        if speed is None and kind in self.measured_there:
+            return self.seconds_there[step]
         speed = speed or self.speed
         assert speed is not None, "an outlook without a GPU"
-        kind, _ = step
-        return (
-            self.seconds[step]
-            if kind in self.measured
-            else speed.seconds(self.computes[step].flops)
-        )
+        return speed.seconds(self.computes[step].flops)
 
     @property
     def missing(self) -> list[Step]:
@@ -113,13 +113,15 @@ def look_at(
     plan: Plan, done: frozenset[StepId], settings: Settings, speed: Speed | None
 ) -> Outlook:
     """The outlook of a plan of which these steps are done."""
-    seconds, measured = estimate(plan, Store(settings.store), set(done))
+    store = Store(settings.store)
+    seconds, measured = estimate(plan, store, done)
     steps = plan.steps.values()
     sizes = {step.id: footprint(plan, step, settings) for step in steps}
     if speed is None:
         return Outlook(plan, done, seconds, measured, sizes)
     computes = {step.id: compute(plan, step) for step in steps}
-    return Outlook(plan, done, seconds, measured, sizes, speed, computes)
+    there = estimate(plan, store, done, speed.gpu)
+    return Outlook(plan, done, seconds, measured, sizes, speed, computes, *there)
 
 
 def _formats(step: Step) -> set[str]:

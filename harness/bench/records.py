@@ -66,7 +66,7 @@ class RecordMaker:
         fitted = self._read("fit", cell.fit, "training.json") if cell.fit else None
         data = self._data.block(cell)
         if self._environment is None:
-            self._environment = environment(gpu=self._gpu())
+            self._environment = environment(gpu=self.settings.numerics.gpu_name)
         parts = {
             "version": harness.__version__,
             "backbone": backbone,
@@ -201,13 +201,6 @@ class RecordMaker:
         steps = adapter_steps(cell.sources)
         folders = [self._need("source", step) / "trained" / "adapters" for step in steps]
         return stored_parameters(folders)
-
-    def _gpu(self) -> str | None:
-        if self.settings.numerics.device == "cpu":
-            return None
-        import torch  # noqa: PLC0415  (records need torch only to name the GPU)
-
-        return torch.cuda.get_device_name(self.settings.numerics.torch_device)
 
     def _file(self, path: Path) -> dict[str, str]:
         # Of the real folders: `..` leaves the folder that a link leads to, not the link's own.

@@ -90,7 +90,11 @@ class Worker:
         if self.settings.numerics.device != "cpu":
             torch.cuda.reset_peak_memory_stats()
         costs = self._do(step, folder)
-        costs |= {**self._stopwatch.seconds(), "peak_memory_bytes": self._peak_memory()}
+        costs |= {
+            **self._stopwatch.seconds(),
+            "peak_memory_bytes": self._peak_memory(),
+            "gpu": self.settings.numerics.gpu_name,
+        }
         (folder / "costs.json").write_bytes(canonical_json(costs))
 
     def _do(self, step: Step, folder: Path) -> dict[str, Any]:

@@ -107,10 +107,10 @@ def device_lines(bench: Bench, outlook: Outlook, faster: Speed | None) -> Iterat
             f"with --dtype {faster.arithmetic} about {_short(whole.device_hours(faster))}, at "
             f"{faster.share:g} of {faster.peak:g} TFLOP/s"
         )
-    if outlook.measured:
+    if outlook.measured_there:
         yield (
-            f"measured, not computed: {', '.join(sorted(outlook.measured))} (by the steps that are "
-            f"done in {bench.settings.store}, on whatever machine did them)"
+            f"measured, not computed: {', '.join(sorted(outlook.measured_there))} (by the steps "
+            f"that such a GPU did in {bench.settings.store})"
         )
     if whole.left:
         room = gpu.memory_gb * 1e9
@@ -193,6 +193,7 @@ def as_json(bench: Bench, outlook: Outlook, workers: int) -> dict[str, Any]:
             "memory_bytes": int(speed.gpu.memory_gb * 1e9),
             "fits": whole.memory <= speed.gpu.memory_gb * 1e9,
             "device_hours": whole.device_hours(),
+            "measured_kinds": sorted(outlook.measured_there),
             "tokens_of_a_row": {name: MEAN_TOKENS[name] for name in outlook.formats()},
             "unmeasured": [*(["share"] if speed.assumed else []), "tokens_of_a_row", "memory"],
         }

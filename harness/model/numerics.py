@@ -36,6 +36,11 @@ class Numerics:
         """The device as torch knows it."""
         return torch.device(self.device)
 
+    @property
+    def gpu_name(self) -> str | None:
+        """What the GPU calls itself; None on a CPU."""
+        return None if self.device == "cpu" else torch.cuda.get_device_name(self.torch_device)
+
     def apply(self) -> None:
         """Set the process-wide switches of torch, and of the BLAS that numpy mines with."""
         torch.set_num_threads(self.threads)

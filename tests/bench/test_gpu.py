@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,17 @@ import torch
 from adapters import XLMRobertaAdapterModel
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.bench import GPUS, Compute, Gpu, Speed, compute, find_gpu, look_at, speed_of
+from harness.bench import (
+    GPUS,
+    Compute,
+    Gpu,
+    Outlook,
+    Speed,
+    compute,
+    find_gpu,
+    look_at,
+    speed_of,
+)
 from harness.bench.flops import Parts
 from harness.catalog import Shape
 from harness.errors import InputError
@@ -175,20 +186,53 @@ def test_hours_are_operations_over_the_share_of_the_peak(tmp_path: Path) -> None
     assert outlook.formats() == ["bitext_retrieval", "pair_classification", "span_qa"]
 
 
-def test_a_measured_speed_wins(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("reported", "names"),
+    [
+        ("NVIDIA H200", ["H200"]),
+        ("NVIDIA H100 80GB HBM3", ["H100"]),
+        ("NVIDIA A100-SXM4-80GB", ["A100-80GB"]),
+        ("NVIDIA A100 80GB PCIe", ["A100-80GB"]),
+        ("NVIDIA A100-SXM4-40GB", ["A100-40GB"]),
+        ("NVIDIA L40S", ["L40S"]),
+        ("NVIDIA GeForce RTX 4090", ["RTX-4090"]),
+        ("NVIDIA L4", ["L4"]),
+        ("Tesla V100-SXM2-32GB", ["V100"]),
+        ("Tesla T4", ["T4"]),
+        ("NVIDIA RTX A6000", []),
+        (None, []),
+    ],
+)
+def test_a_gpu_is_known_by_what_it_calls_itself(reported: str | None, names: list[str]) -> None:
+    assert [gpu.name for gpu in GPUS if gpu.calls_itself(reported)] == names
+
+
+def test_a_speed_measured_on_such_a_gpu_wins(tmp_path: Path) -> None:
     bench = bench_of(write_sizes(tmp_path / "catalog"))
     plan = bench.plan()
     pairs, asked = (step for step in plan.steps.values() if step.kind == "source")
     folder = tmp_path / "source" / pairs.key
     folder.mkdir(parents=True)
-    (folder / "costs.json").write_text('{"wall_seconds": 1000.0}')
     settings = replace(bench.settings, store=tmp_path)
     speed = speed_of(find_gpu("T4"), Numerics(), None)
-    outlook = look_at(plan, frozenset({pairs.id}), settings, speed)
-    assert outlook.measured == {"source"}
+
+    def after(gpu: str | None) -> Outlook:
+        costs = {"wall_seconds": 1000.0, "gpu": gpu}
+        (folder / "costs.json").write_text(json.dumps(costs))
+        return look_at(plan, frozenset({pairs.id}), settings, speed)
+
+    outlook = after("Tesla T4")
+    assert outlook.measured == outlook.measured_there == {"source"}
     assert len(outlook.missing) == len(plan.steps) - 1
     sources, *others = outlook.groups()
     assert sources.device_hours() == pytest.approx(1000 * asked.cost / pairs.cost / 3600)
+    # What it did in one arithmetic says nothing about another.
+    flops = outlook.computes[asked.id].flops
+    assert sources.device_hours(speed) == pytest.approx(speed.seconds(flops) / 3600)
+    for other in (None, "NVIDIA L4"):
+        outlook = after(other)
+        assert (outlook.measured, outlook.measured_there) == ({"source"}, set())
+        assert outlook.groups()[0].device_hours() == pytest.approx(speed.seconds(flops) / 3600)
     # 8.1 TFLOP/s, 0.6 of it
     assert others[0].device_hours() == pytest.approx(
         PAPER["direct -> thin-nli"][1] / 4.86e12 / 3600
