@@ -173,6 +173,10 @@ def test_rows_of_a_source(catalog: Catalog, context: DataContext, name: str) -> 
     source = catalog.source(name)
     train, dev = read(source, "train", context), read(source, "dev", context)
     assert (len(train), len(dev)) == (in_train, in_dev)
+    if name in ("files-squad_it.it", "files-parsinlu_rc.fa", "arcd.ar"):  # whole files
+        size = source.size
+        assert size is not None
+        assert (size.train, size.dev) == (in_train, in_dev)
     assert outline(train.examples[0], first) == first
     assert outline(dev.examples[-1], last) == last
     for data, files in ((train, train_files), (dev, (dev_file,))):
