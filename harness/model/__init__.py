@@ -25,6 +25,7 @@ from harness.model.backbone import (
 )
 from harness.model.external import OpenedAdapter, open_adapter, read_adapter
 from harness.model.external_fit import check_fits, check_fuses, import_adapter
+from harness.model.fused_layers import attentions_to, folded, use_fused_layers
 from harness.model.numerics import Numerics, resolve_numerics
 
 __all__ = [
@@ -37,10 +38,12 @@ __all__ = [
     "adapter_names",
     "add_adapter",
     "add_fusion",
+    "attentions_to",
     "cached_config",
     "check_backbone",
     "check_fits",
     "check_fuses",
+    "folded",
     "fork_backbone",
     "import_adapter",
     "load_adapter",
@@ -55,4 +58,5 @@ __all__ = [
     "resolve_numerics",
     "silence_libraries",
     "stored_parameters",
+    "use_fused_layers",
 ]

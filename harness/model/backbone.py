@@ -19,6 +19,7 @@ import harness
 from harness.canonical import digest, file_digest
 from harness.catalog import Backbone
 from harness.errors import InputError, reading
+from harness.model.fused_layers import use_fused_layers
 from harness.model.hub import first_line, hub_snapshot
 
 _SAFE_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -131,6 +132,7 @@ def load_backbone(files: BackboneFiles, device: torch.device) -> XLMRobertaAdapt
             f"{lacking[0]} the first; config and weights must be of one model"
         )
     remove_pooler(model)
+    use_fused_layers(model)
     # Saved adapters name their backbone; a path of this machine says nothing to anybody else.
     model.config._name_or_path = files.name
     model.requires_grad_(False)

@@ -11,7 +11,7 @@ import torch
 
 from harness.errors import WorkError
 from harness.formats import Feature, Format, Logits, collate
-from harness.model import Assembly, Numerics
+from harness.model import Assembly, Numerics, folded
 from harness.train.batches import padded_tokens, sorted_batches
 
 log = logging.getLogger(__name__)
@@ -33,23 +33,24 @@ def predict(
     model = assembly.model.eval()
     pending = sorted_batches(features, batch_tokens)
     done = 0
-    while pending:
-        chosen = [features[i] for i in pending[0]]
-        outputs = None
-        # Suppressed, not handled: in a handler the traceback would still hold the tensors.
-        with suppress(torch.OutOfMemoryError), torch.inference_mode(), numerics.autocast():
-            batch = collate(chosen, pad_id, device=numerics.device)
-            outputs = task_format.forward(model, head, batch)
-        if outputs is None:
-            batch_tokens = _smaller(chosen, numerics)
-            left = (index for indices in pending for index in indices)
-            pending = sorted_batches(features, batch_tokens, left)
-            continue
-        indices = pending.pop(0)
-        for index, value in zip(indices, task_format.split(outputs, batch), strict=True):
-            logits[index] = value
-        done += len(indices)
-        on_batch(done, len(features))
+    with folded(model):
+        while pending:
+            chosen = [features[i] for i in pending[0]]
+            outputs = None
+            # Suppressed, not handled: in a handler the traceback would still hold the tensors.
+            with suppress(torch.OutOfMemoryError), torch.inference_mode(), numerics.autocast():
+                batch = collate(chosen, pad_id, device=numerics.device)
+                outputs = task_format.forward(model, head, batch)
+            if outputs is None:
+                batch_tokens = _smaller(chosen, numerics)
+                left = (index for indices in pending for index in indices)
+                pending = sorted_batches(features, batch_tokens, left)
+                continue
+            indices = pending.pop(0)
+            for index, value in zip(indices, task_format.split(outputs, batch), strict=True):
+                logits[index] = value
+            done += len(indices)
+            on_batch(done, len(features))
     return logits
 
 

@@ -187,7 +187,7 @@ def test_plain_libraries_give_the_same_numbers(cases: dict[str, Case], name: str
     for key in compared:
         finite = torch.isfinite(ours[key])  # span QA puts -inf at padding
         assert finite.any()
-        torch.testing.assert_close(ours[key][finite], plain[key][finite], rtol=0, atol=1e-6)
+        torch.testing.assert_close(ours[key][finite], plain[key][finite], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", CASES)

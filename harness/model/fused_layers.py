@@ -1,0 +1,209 @@
+"""The layers of a model whose AdapterFusion and averages run by our algebra, not the library's.
+
+Parameters, files and `state_dict` stay the library's. What the algebra does not cover (see
+`_reason`) runs in the library, and the log says why.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from adapters import XLMRobertaAdapterModel
+from adapters.composition import Average, Fuse
+from adapters.context import ForwardContext
+from adapters.methods.bottleneck import BottleneckLayer, BottleneckState
+from adapters.methods.modeling import Adapter, BertFusion
+from torch import Tensor, nn
+
+from harness.model.fusion_algebra import (
+    FoldedFusion,
+    by_adapter,
+    evaluate,
+    folded_fusion,
+    fuse,
+    pack,
+)
+
+log = logging.getLogger(__name__)
+OnAttention = Callable[[int, Tensor], None]  # layer from 0, p [.., N]
+
+
+@dataclass(slots=True)
+class FusedLayer:
+    """Takes the place of the `compose_*` methods of one of the library's bottleneck layers."""
+
+    layer: BottleneckLayer
+    folds: dict[str, FoldedFusion] | None = (
+        None  # by fusion; None: nothing may be kept between calls
+    )
+    on_attention: OnAttention | None = None
+    _said: set[tuple[str, str]] = field(default_factory=set)
+
+    def fuse(self, setup: Fuse, state: BottleneckState, lvl: int = 0) -> BottleneckState:
+        """`compose_fuse`: hidden [B, L, d] to the fused hidden."""
+        layer = self.layer
+        if not any(name in layer.adapters for name in setup.flatten()):
+            return state  # as in a Stack; the library's own would stop with a KeyError
+        config, _ = layer.adapters_config.get_fusion(setup.name)
+        reason = self._reason(setup) or _fusion_reason(config)
+        if reason:
+            return self._by_library("fuse", setup, state, lvl, reason)
+        fusion: BertFusion = layer.adapter_fusion_layer[setup.name]
+        adapters = [layer.adapters[name] for name in setup if name in layer.adapters]
+        hidden, query, residual = layer.adapters[setup.last()].pre_forward(
+            state.hidden_states, state.input_tensor, state.layer_norm, fusion_config=config
+        )
+        if self.folds is not None and not torch.is_grad_enabled() and not fusion.training:
+            fold = self._fold(setup.name, fusion, adapters, query is hidden)
+            output, p = evaluate(fold, hidden, query, residual)
+        else:
+            if torch.is_grad_enabled():
+                self.folds = None  # whoever has gradients may step, so nothing is kept after it
+            output, p = fuse(fusion, pack(adapters), hidden, query, residual)
+        if self.on_attention is not None:
+            self.on_attention(layer.layer_idx, p)
+        context = ForwardContext.get_context()
+        if context is not None and context.output_adapter_fusion_attentions:
+            layer._store_fusion_attentions(setup.name, p.detach().cpu().numpy())
+        return state._replace(hidden_states=output, adapter_residual=residual, last=setup.last())
+
+    def average(self, setup: Average, state: BottleneckState, lvl: int = 0) -> BottleneckState:
+        """`compose_average`: all adapters as one, each with its weight in its up-projection."""
+        reason = self._reason(setup)
+        if reason:
+            return self._by_library("average", setup, state, lvl, reason)
+        adapters = [self.layer.adapters[name] for name in setup]
+        state = self.layer.pre_block(setup, state)
+        packed = pack(adapters)
+        weights = torch.tensor(setup.weights, dtype=packed.basis.dtype, device=packed.basis.device)
+        z = packed.bottlenecks(state.hidden_states)
+        shares = (by_adapter(z, packed.count) * weights[:, None]).flatten(-2)
+        bias = packed.basis[:, packed.width :] @ weights
+        output = nn.functional.linear(shares, packed.basis[:, : packed.width], bias)
+        output = output + state.adapter_residual * sum(setup.weights)
+        return state._replace(hidden_states=output, last=setup.last())
+
+    def _fold(
+        self, name: str, fusion: BertFusion, adapters: list[Adapter], one_input: bool
+    ) -> FoldedFusion:
+        assert self.folds is not None
+        if name not in self.folds or not self.folds[name].is_of(fusion, adapters):
+            self.folds[name] = folded_fusion(fusion, adapters, one_input)
+        return self.folds[name]
+
+    def _reason(self, setup: Fuse | Average) -> str:
+        """Why the library must compose these adapters; empty if it need not."""
+        modules = self.layer.adapters
+        if not all(isinstance(child, str) for child in setup):
+            return "a part of it is a composition itself"
+        adapters = [modules[name] for name in setup if name in modules]
+        if setup.last() not in modules or (
+            isinstance(setup, Average) and len(adapters) < len(setup.children)
+        ):
+            return f"layer {self.layer.layer_idx} lacks one of its adapters"
+        for adapter in adapters:
+            reason = _adapter_reason(adapter)
+            if reason:
+                return f"adapter '{adapter.name}' {reason}"
+        kinds = {
+            self.layer.adapters_config.get(adapter.name)["non_linearity"] for adapter in adapters
+        }
+        return "its adapters have different activations" if len(kinds) > 1 else ""
+
+    def _by_library(
+        self, kind: str, setup: Any, state: BottleneckState, lvl: int, reason: str
+    ) -> BottleneckState:
+        said = (str(setup), reason)
+        if said not in self._said:
+            self._said.add(said)
+            if self.layer.layer_idx == 0:
+                log.warning("%s is computed by the adapters library: %s", setup, reason)
+        library = getattr(type(self.layer), f"compose_{kind}")
+        result: BottleneckState = library(self.layer, setup, state, lvl)
+        return result
+
+
+def use_fused_layers(model: XLMRobertaAdapterModel) -> None:
+    """Make the model's fusions and averages run by our algebra, now and in copies of the model."""
+    for layer in _bottleneck_layers(model):
+        fused = FusedLayer(layer)
+        layer.fused = fused
+        layer.compose_fuse, layer.compose_average = fused.fuse, fused.average
+        layer.mean = _weighted_sum  # the library's divides by the number of adapters once more
+
+
+@contextmanager
+def folded(model: XLMRobertaAdapterModel) -> Iterator[None]:
+    """Within it, evaluation keeps folded weights from call to call; no weight may change there.
+
+    A pass with gradients ends that for its layer, so what may have been trained is never stale.
+    """
+    layers = _fused(model)
+    for layer in layers:
+        layer.folds = {}
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.folds = None
+
+
+@contextmanager
+def attentions_to(model: XLMRobertaAdapterModel, on_attention: OnAttention) -> Iterator[None]:
+    """Within it, `on_attention` gets the attention [B, L, N] of every fusion, with its layer."""
+    layers = _fused(model)
+    for layer in layers:
+        layer.on_attention = on_attention
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.on_attention = None
+
+
+def _bottleneck_layers(model: XLMRobertaAdapterModel) -> list[BottleneckLayer]:
+    return [module for module in model.modules() if isinstance(module, BottleneckLayer)]
+
+
+def _fused(model: XLMRobertaAdapterModel) -> list[FusedLayer]:
+    return [layer.fused for layer in _bottleneck_layers(model) if hasattr(layer, "fused")]
+
+
+def _weighted_sum(states: Sequence[BottleneckState], weights: Tensor) -> BottleneckState:
+    hidden = (torch.stack([state.hidden_states for state in states]) * weights).sum(0)
+    return states[0]._replace(hidden_states=hidden, last=states[-1].last)
+
+
+def _adapter_reason(adapter: Adapter) -> str:
+    """What of an adapter the algebra does not cover; empty if nothing."""
+    if type(adapter) is not Adapter:
+        return "is no sequential one"
+    if adapter.add_layer_norm_before or adapter.add_layer_norm_after:
+        return "has a layer norm of its own"
+    if adapter.use_gating:
+        return "has a gate"
+    if hasattr(adapter, "DropPath") or adapter.dropout.p:
+        return "has dropout"
+    if not isinstance(adapter.scaling, float):
+        return "learns its scaling"
+    if not isinstance(adapter.adapter_up, nn.Linear):
+        return "has no linear projections"
+    if torch.is_grad_enabled() and any(one.requires_grad for one in adapter.parameters()):
+        return "is itself trained"
+    return ""
+
+
+def _fusion_reason(config: Any) -> str:
+    """What of a fusion's configuration the algebra does not cover; empty if nothing."""
+    if config["temperature"]:
+        return "its temperature falls from call to call"
+    if config["residual_before"]:
+        return "the residual is added before the attention"
+    if not (config["query"] or config["key"] or config["value"]):
+        return "it has neither query nor key nor value"
+    return ""

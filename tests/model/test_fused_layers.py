@@ -1,0 +1,441 @@
+"""Our AdapterFusion gives the library's outputs and gradients, and never those of old weights."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from adapters import SeqBnConfig, XLMRobertaAdapterModel
+from adapters.composition import Average, Fuse, Stack
+
+from harness.model import attentions_to, folded, use_fused_layers
+from harness.model import fusion_algebra as algebra
+from tests.model.fused import (
+    LAYERS,
+    difference,
+    gradient_difference,
+    gradients,
+    library_model,
+    logits,
+    ours_of,
+    rows,
+    train,
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+EXACT = {torch.float64: 1e-12, torch.float32: 1e-5}
+CASES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
+    "one": ([{}], {}),
+    "two": ([{}, {}], {}),
+    "three": ([{}] * 3, {}),
+    "nine": ([{}] * 9, {}),
+    "fifteen": ([{}] * 15, {}),
+    "no-dropout": ([{}] * 3, {"dropout_prob": 1e-12}),
+    "much-dropout": ([{}] * 5, {"dropout_prob": 0.5}),
+    "value-after-softmax": ([{}] * 3, {"value_before_softmax": False}),
+    "query-before-ln": ([{}] * 3, {"query_before_ln": True}),
+    "no-value": ([{}] * 3, {"value": False}),
+    "no-query": ([{}] * 3, {"query": False}),
+    "no-key": ([{}] * 3, {"key": False}),
+    "scaled": ([{"scaling": 0.25}, {"scaling": 4.0}, {}], {}),
+    "widths": ([{"reduction_factor": 2}, {"reduction_factor": 16}, {}], {}),
+    "gelu": ([{"non_linearity": "gelu"}] * 3, {}),
+    # not 0 where its input is 0, which the padding of narrower adapters must not show
+    "sigmoid-widths": ([{"non_linearity": "sigmoid", "reduction_factor": 2},
+                        {"non_linearity": "sigmoid", "reduction_factor": 8}], {}),
+    "upper-layers": ([{"leave_out": [0]}] * 3, {}),
+    "lower-layers": ([{"leave_out": [2]}] * 3, {}),
+    "some-leave-out": ([{"leave_out": [1]}, {}, {}], {}),
+}  # fmt: skip
+
+
+@pytest.fixture(params=["folded", "pushed-back"])
+def order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both orders of the products, whatever would pay."""
+    monkeypatch.setattr(algebra, "_pays", lambda *_: request.param == "folded")
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library's own fusion must not be what is compared with itself."""
+
+    def fail(*_: Any) -> None:
+        raise AssertionError("the library fused")
+
+    monkeypatch.setattr("adapters.methods.modeling.BertFusion.forward", fail)
+
+
+@pytest.mark.usefixtures("order")
+@pytest.mark.parametrize("dtype", EXACT, ids=str)
+@pytest.mark.parametrize("kind", ["dynamic", "static"])
+@pytest.mark.parametrize("case", CASES)
+def test_outputs_and_gradients_are_the_librarys(
+    case: str, kind: str, dtype: torch.dtype, request: pytest.FixtureRequest
+) -> None:
+    adapters, fusion = CASES[case]
+    library = library_model(adapters, fusion, dtype=dtype, kind=kind)
+    ours, ids = ours_of(library), rows()
+    assert list(ours.state_dict()) == list(library.state_dict())
+    expected = {}
+    for mode in (True, False):
+        library.train(mode)
+        expected[mode] = logits(library, ids).detach(), gradients(library, ids)
+    library.eval()
+    request.getfixturevalue("refused")
+    for mode in (True, False):
+        ours.train(mode)
+        assert difference(logits(ours, ids), expected[mode][0]) < EXACT[dtype]
+        found = gradients(ours, ids)
+        assert gradient_difference(found, expected[mode][1]) < EXACT[dtype]
+    with torch.inference_mode():
+        assert difference(logits(ours, ids), expected[False][0]) < EXACT[dtype]
+        with folded(ours):
+            for _ in range(2):
+                assert difference(logits(ours, ids), expected[False][0]) < EXACT[dtype]
+
+
+@pytest.mark.parametrize("tokens", [1, 2000])
+def test_what_pays_goes_by_the_tokens_of_a_pass(
+    tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    monkeypatch.setattr(algebra, "fold_scores", lambda *given: made.append(1) or fold(*given))
+    ours = ours_of(library_model([{}] * 3))
+    logits(ours, rows(max(1, tokens // 20), min(20, tokens)))
+    assert len(made) == (LAYERS if tokens > 1 else 0)
+
+
+fold = algebra.fold_scores
+
+
+def test_training_follows_the_librarys_losses() -> None:
+    library = library_model([{}] * 4, dtype=torch.float32)
+    losses = []
+    for model in (library, ours_of(library)):
+        model.train()
+        trained = [one for one in model.parameters() if one.requires_grad]
+        optimizer = torch.optim.AdamW(trained, lr=1e-3, fused=True)
+        labels = torch.arange(8) % 3
+        torch.manual_seed(7)
+        found = []
+        for step in range(50):
+            output = model(rows(8, 16, seed=step % 5), head="t").logits
+            loss = torch.nn.functional.cross_entropy(output, labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            found.append(loss.item())
+        losses.append(torch.tensor(found))
+    assert losses[0].min() < losses[0][0] - 0.2  # it does learn
+    assert (losses[1] - losses[0]).abs().max() < 1e-4
+
+
+def test_nothing_as_wide_as_all_outputs_is_kept_for_the_backward_pass() -> None:
+    """The library keeps tensors [B, L, N, d]; ours none that is wider than a bottleneck's."""
+    library = library_model([{}] * 9)
+    sizes: dict[str, int] = {}
+    ids = rows(6, 24)
+    for name, model in (("library", library), ("ours", ours_of(library))):
+        kept = []
+
+        def pack(tensor: torch.Tensor, into: list[int] = kept) -> torch.Tensor:
+            into.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            logits(model.train(), ids)
+        sizes[name] = max(kept)
+    assert sizes["library"] == 9 * 32 * ids.numel()
+    assert sizes["ours"] <= max(9 * 8 + 9, 4 * 24) * ids.numel()  # 4 heads attend to 24
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What our layers have logged."""
+    return [one.getMessage() for one in caplog.records if one.name.startswith("harness.")]
+
+
+REASONS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "temperature": ({}, {"temperature": True}, "its temperature falls from call to call"),
+    "residual": ({}, {"residual_before": True}, "the residual is added before the attention"),
+    "ln-before": ({"ln_before": True}, {}, "has a layer norm of its own"),
+    "ln-after": ({"ln_after": True}, {}, "has a layer norm of its own"),
+    "gate": ({"use_gating": True}, {}, "has a gate"),
+    "dropout": ({"dropout": 0.2}, {}, "has dropout"),
+    "scaling": ({"scaling": "learned"}, {}, "learns its scaling"),
+    "phm": ({"phm_layer": True, "phm_dim": 2, "shared_phm_rule": False, "factorized_phm_W": False},
+            {}, "has no linear projections"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REASONS)
+def test_what_is_not_covered_runs_in_the_library_and_says_why(
+    case: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings, fusion, why = REASONS[case]
+    library = library_model([{}, settings], fusion)
+    ours = ours_of(library)
+    with caplog.at_level(logging.WARNING, "harness"):
+        for mode in (True, False):
+            expected = logits(library.train(mode), rows())
+            assert torch.equal(logits(ours.train(mode), rows()), expected)
+    (line,) = said(caplog)
+    assert line.startswith("Fuse[s0, s1] is computed by the adapters library: ")
+    assert line.endswith(why)
+
+
+def test_trained_sources_run_in_the_library(caplog: pytest.LogCaptureFixture) -> None:
+    library = library_model([{}, {}])
+    train(library, "adapter_fusion", ".s1.")
+    ours = ours_of(library)
+    with caplog.at_level(logging.WARNING, "harness"):
+        found, expected = gradients(ours.train(), rows()), gradients(library.train(), rows())
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert said(caplog)[0].endswith("adapter 's1' is itself trained")
+
+
+def test_different_activations_run_in_the_library(caplog: pytest.LogCaptureFixture) -> None:
+    library = library_model([{}, {"non_linearity": "gelu"}]).eval()
+    with caplog.at_level(logging.WARNING, "harness"):
+        assert torch.equal(logits(ours_of(library), rows()), logits(library, rows()))
+    assert said(caplog)[0].endswith("its adapters have different activations")
+
+
+# --- folded weights are never those of another model ---
+
+
+def step(model: XLMRobertaAdapterModel) -> None:
+    """One step of the optimizer that does not tell tensors that they changed."""
+    model.train()
+    trained = [one for one in model.parameters() if one.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=0.1, fused=True)
+    versions = [one._version for one in trained]
+    logits(model, rows()).sum().backward()
+    optimizer.step()
+    assert [one._version for one in trained] == versions
+    model.eval()
+
+
+def add_again(model: XLMRobertaAdapterModel) -> None:
+    """Another fusion under the same name, with tensors of the same versions."""
+    fuse = Fuse("s0", "s1", "s2")
+    model.delete_adapter_fusion(fuse)
+    torch.manual_seed(99)
+    model.add_adapter_fusion(fuse)
+    model.double().eval()
+
+
+def replace_source(model: XLMRobertaAdapterModel) -> None:
+    model.delete_adapter("s1")
+    torch.manual_seed(98)
+    model.add_adapter("s1", config=SeqBnConfig(reduction_factor=4))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if ".s1." in name:
+                parameter.normal_(0, 0.2)
+    model.double().eval()
+    model.set_active_adapters(Stack(Fuse("s0", "s1", "s2"), "t"))
+
+
+def load_weights(model: XLMRobertaAdapterModel) -> None:
+    other = library_model([{}] * 3, seed=42)
+    model.load_state_dict(other.state_dict())
+
+
+def load_data(model: XLMRobertaAdapterModel) -> None:
+    """As some loaders do: it changes no version either."""
+    for name, parameter in model.named_parameters():
+        if "adapter_fusion" in name:
+            parameter.data.mul_(2.0)
+
+
+def retrain_source(model: XLMRobertaAdapterModel) -> None:
+    train(model, ".s1.")
+    model.set_active_adapters("s1")
+    step(model)
+    train(model, "adapter_fusion", ".t.")
+    model.set_active_adapters(Stack(Fuse("s0", "s1", "s2"), "t"))
+
+
+def switch(model: XLMRobertaAdapterModel) -> None:
+    model.set_active_adapters("s1")
+    with torch.inference_mode(), folded(model):
+        logits(model, rows())
+    model.set_active_adapters(Stack(Fuse("s0", "s1", "s2"), "t"))
+
+
+CHANGES = [step, add_again, replace_source, load_weights, load_data, retrain_source, switch]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: str(change.__name__))
+def test_folded_weights_are_those_of_now(change: Callable[[XLMRobertaAdapterModel], None]) -> None:
+    library = library_model([{}] * 3).eval()
+    ours = ours_of(library)
+    for time in range(2):
+        with torch.inference_mode(), folded(ours):
+            before = logits(ours, rows())
+        for model in (library, ours):
+            change(model)
+        expected = logits(library, rows())
+        if time == 0 and change is not switch:
+            assert difference(before, expected) > 1e-4  # the change shows
+        with torch.inference_mode():
+            assert difference(logits(ours, rows()), expected) < 1e-12
+            with folded(ours):
+                assert difference(logits(ours, rows()), expected) < 1e-12
+
+
+@pytest.mark.parametrize("change", [step, add_again, replace_source])
+def test_even_inside_the_scope(change: Callable[[XLMRobertaAdapterModel], None]) -> None:
+    library = library_model([{}] * 3).eval()
+    ours = ours_of(library)
+    with folded(ours):
+        with torch.no_grad():
+            logits(ours, rows())
+        for model in (library, ours):
+            change(model)
+        with torch.no_grad():
+            assert difference(logits(ours, rows()), logits(library, rows())) < 1e-12
+
+
+def test_weights_folded_in_inference_mode_do_not_reach_training() -> None:
+    library = library_model([{}] * 3)
+    ours = ours_of(library)
+    with folded(ours):
+        with torch.inference_mode():
+            logits(ours, rows())
+        found = gradients(ours.train(), rows())
+    assert gradient_difference(found, gradients(library.train(), rows())) < 1e-12
+
+
+def test_copies_fuse_with_their_own_weights() -> None:
+    ours = ours_of(library_model([{}] * 3).eval())
+    twin = copy.deepcopy(ours)
+    with torch.no_grad():
+        before = logits(twin, rows())
+        for name, parameter in ours.named_parameters():
+            if "adapter_fusion" in name:
+                parameter.zero_()
+        assert torch.equal(logits(twin, rows()), before)
+        assert difference(logits(ours, rows()), before) > 1e-4
+
+
+def test_files_are_the_librarys(tmp_path: Path) -> None:
+    library = library_model([{}] * 3).eval()
+    ours = ours_of(library)
+    ours.save_adapter_fusion(str(tmp_path), "s0,s1,s2", use_safetensors=True)
+    expected = logits(library, rows())
+    other = library_model([{}] * 3).eval()
+    add_again(other)
+    with torch.no_grad():
+        assert difference(logits(other, rows()), expected) > 1e-4
+        other.load_adapter_fusion(str(tmp_path), use_safetensors=True)
+        other.set_active_adapters(Stack(Fuse("s0", "s1", "s2"), "t"))
+        assert torch.equal(logits(other.double().eval(), rows()), expected)
+
+
+# --- attentions ---
+
+
+@pytest.mark.parametrize("within", [True, False])
+def test_attentions_are_the_librarys(within: bool) -> None:
+    library = library_model([{}] * 3).eval()
+    ours, ids = ours_of(library), rows()
+    with torch.no_grad():
+        output = library(ids, head="t", output_adapter_fusion_attentions=True)
+        by_layer = output.adapter_fusion_attentions["s0,s1,s2"]
+        found: dict[int, torch.Tensor] = {}
+        with attentions_to(ours, lambda layer, p: found.update({layer: p})):
+            if within:
+                with folded(ours):
+                    logits(ours, ids)
+            else:
+                logits(ours, ids)
+        again = ours(ids, head="t", output_adapter_fusion_attentions=True)
+    assert sorted(found) == list(range(LAYERS))
+    for layer, p in found.items():
+        expected = torch.tensor(by_layer[layer]["output_adapter"])
+        assert difference(p, expected) < 1e-12
+        own = again.adapter_fusion_attentions["s0,s1,s2"][layer]["output_adapter"]
+        assert difference(torch.tensor(own), expected) < 1e-12
+    found.clear()
+    logits(ours, ids)
+    assert not found
+
+
+# --- averages ---
+
+
+def mean_by_hand(model: XLMRobertaAdapterModel, weights: list[float]) -> torch.Tensor:
+    """All adapters of a layer replaced by one of their widths together: the weighted mean."""
+    model = copy.deepcopy(model)
+    names = [f"s{i}" for i in range(len(weights))]
+    width = sum(model.roberta.encoder.layer[0].output.adapters[n].down_sample for n in names)
+    model.add_adapter("all", config=SeqBnConfig(reduction_factor=32 / width))
+    model.double()
+    for layer in model.roberta.encoder.layer:
+        parts = layer.output.adapters
+        whole = parts["all"]
+        with torch.no_grad():
+            whole.adapter_down[0].weight.copy_(
+                torch.cat([parts[n].adapter_down[0].weight for n in names])
+            )
+            whole.adapter_down[0].bias.copy_(
+                torch.cat([parts[n].adapter_down[0].bias for n in names])
+            )
+            ups = [parts[n].adapter_up for n in names]
+            whole.adapter_up.weight.copy_(
+                torch.cat([w * up.weight for w, up in zip(weights, ups, strict=True)], dim=1)
+            )
+            whole.adapter_up.bias.copy_(
+                sum(w * up.bias for w, up in zip(weights, ups, strict=True))
+            )
+    model.set_active_adapters(Stack("all", "t"))
+    return logits(model.eval(), rows())
+
+
+@pytest.mark.parametrize("weights", [[1 / 3] * 3, [0.5, 0.3, 0.2]])
+@pytest.mark.parametrize("settings", [{}, {"use_gating": False, "dropout": 1e-9}])
+def test_an_average_is_the_weighted_mean(weights: list[float], settings: dict[str, Any]) -> None:
+    """Fused, and, for adapters that are not covered, by the library with its mean put right."""
+    ours = ours_of(library_model([settings] * 3).eval())
+    ours.set_active_adapters(Stack(Average("s0", "s1", "s2", weights=weights), "t"))
+    exact = 1e-12 if settings == {} else 1e-7  # the library keeps weights in float32
+    assert difference(logits(ours, rows()), mean_by_hand(ours, weights)) < exact
+
+
+def test_the_average_of_an_adapter_and_its_copy_is_that_adapter() -> None:
+    ours = ours_of(library_model([{}, {}]).eval())
+    for layer in ours.roberta.encoder.layer:
+        parts = layer.output.adapters
+        parts["s1"].load_state_dict(parts["s0"].state_dict())
+    ours.set_active_adapters(Stack(Average("s0", "s1"), "t"))
+    found = logits(ours, rows())
+    ours.set_active_adapters(Stack("s0", "t"))
+    assert difference(found, logits(ours, rows())) < 1e-12
+
+
+def test_an_average_with_gradients(caplog: pytest.LogCaptureFixture) -> None:
+    """Adapters that are averaged and trained take the library's way to the same mean."""
+    ours = ours_of(library_model([{}] * 3)).train()
+    ours.set_active_adapters(Stack(Average("s0", "s1", "s2"), "t"))
+    train(ours, ".t.")
+    fused = gradients(ours, rows())
+    train(ours, ".t.", ".s2.")
+    with caplog.at_level(logging.WARNING, "harness"):
+        whole = gradients(ours, rows())
+    assert said(caplog)[0].endswith("adapter 's2' is itself trained")
+    same = {name: whole[name] for name in fused}
+    assert gradient_difference(same, fused) < 1e-7  # the library keeps weights in float32
+    assert any(".s2." in name for name in whole)
+
+
+def test_use_fused_layers_twice_changes_nothing() -> None:
+    ours = ours_of(library_model([{}] * 3).eval())
+    expected = logits(ours, rows())
+    use_fused_layers(ours)
+    assert torch.equal(logits(ours, rows()), expected)
