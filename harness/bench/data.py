@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.bench.steps import SourceWork
@@ -64,8 +64,8 @@ class SuiteData:
         return self._cache[key]
 
     def portable(self) -> SuiteData:
-        """The same without loaded data, to send to a worker process, which reads what it needs."""
-        return SuiteData(self.catalog, self.suite, replace(self.context, _cache={}))
+        """The same without data read from files, which a worker process reads as it needs them."""
+        return SuiteData(self.catalog, self.suite, self.context.portable())
 
     def source(self, source: Source, split: str) -> Dataset:
         """A source's `train` or `dev` set."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -63,10 +63,15 @@ class DataContext:
     world_seed: int | None = None  # the world of a backbone made for another one than the shipped
     how_to_get: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     _cache: dict[str, Dataset] = field(default_factory=dict, compare=False, repr=False)
+    _made: dict[str, Dataset] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.bad_rows not in ("refuse", "skip"):
             raise InputError(f"--bad-rows is '{self.bad_rows}'; must be one of: refuse, skip")
+
+    def portable(self) -> DataContext:
+        """The same with data sets that were made, not read, as making them takes the longest."""
+        return replace(self, _cache={})
 
 
 def load_split(
@@ -82,7 +87,8 @@ def load_split(
     """
     known = None if labels is None else tuple(labels)
     key = digest([spec, language, known, name])
-    if key not in context._cache:
+    cache = context._made if spec.reader == "world" else context._cache
+    if key not in cache:
         report = ReadReport(context.bad_rows)
         examples: list[Example] = []
         try:
@@ -100,8 +106,8 @@ def load_split(
                 f"{name} ({language}): no examples{' in ' if files else ''}{files}; "
                 "check that the file has rows and that its part is not empty"
             )
-        context._cache[key] = make_dataset(name, language, examples, report.counts)
-    return context._cache[key]
+        cache[key] = make_dataset(name, language, examples, report.counts)
+    return cache[key]
 
 
 def resolve_files(spec: SplitSpec, language: str, context: DataContext) -> tuple[Path, ...]:

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 import harness.bench.data
+import harness.data.load
 from harness.bench import SuiteData
 from harness.bench.record_data import RecordData
 from harness.bench.steps import BackboneRef, SourceRef, SourceWork
-from harness.catalog import Block, Catalog, Source, SplitSpec, Target, Training, default_directory
+from harness.catalog import Block, Catalog, Source, SplitSpec, Target, Training
 from harness.data import ALL_ROWS, DataContext, Dataset, Draw, count_overlap
-from tests.bench.conftest import Runner
 
 
 def cell_of(target: Target, source: Source, draw: Draw, seed: int = 1) -> Any:
@@ -29,19 +29,31 @@ def cell_of(target: Target, source: Source, draw: Draw, seed: int = 1) -> Any:
     )
 
 
-def test_what_goes_to_a_worker_holds_no_loaded_data(tiny: Runner) -> None:
-    catalog = Catalog.load([default_directory(), tiny.catalog])
-    data = SuiteData(catalog, catalog.suite("tiny"), DataContext())
+def test_what_goes_to_a_worker_was_made_here_or_is_read_there(
+    shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of the world go along, as they take long to make; rows of files do not."""
+    catalog = Catalog.load()
+    data = SuiteData(
+        catalog,
+        catalog.suite("files"),
+        DataContext(shared_data, language_iso3=catalog.language_iso3()),
+    )
     empty = len(pickle.dumps(data))
-    target = catalog.target("tiny-nli")
-    loaded = [data.target(target, "train"), *data.tests(target).values()]
-    whole = len(pickle.dumps(data))
-    sent = pickle.dumps(data.portable())
-    assert len(sent) == empty < whole
-    other = pickle.loads(sent)
-    again = [other.target(target, "train"), *other.tests(target).values()]
-    assert [one.fingerprint for one in again] == [one.fingerprint for one in loaded]
-    assert len(pickle.dumps(data)) >= whole  # and nothing was forgotten here
+    rows = data.target(catalog.target("files-xnli"), "train")
+    assert len(pickle.dumps(data)) > len(pickle.dumps(rows))
+    assert len(pickle.dumps(data.portable())) == empty
+    made = data.test(catalog.target("world-nli"), "B1")
+    other = pickle.loads(pickle.dumps(data.portable()))
+
+    def no_world(piece: SplitSpec, *given: Any) -> Any:
+        assert piece.reader != "world"
+        return read(piece, *given)
+
+    read = harness.data.load._read
+    monkeypatch.setattr(harness.data.load, "_read", no_world)
+    assert other.test(catalog.target("world-nli"), "B1").fingerprint == made.fingerprint
+    assert other.target(catalog.target("files-xnli"), "train").fingerprint == rows.fingerprint
 
 
 def test_a_source_loses_what_the_targets_of_the_suite_score_and_no_more(tmp_path: Path) -> None:
