@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
 from harness.bench.data import SuiteData
+from harness.bench.features import FeatureCache
 from harness.bench.steps import Settings
 from harness.catalog import Target
 from harness.data import Dataset
@@ -30,6 +31,15 @@ class ScoredTarget:
     tuned: dict[str, dict[str, float]] = field(default_factory=dict)  # what a dev set decided
     tokens: int = 0
 
+    def add(self, language: str, dataset: Dataset, goal: Goal, predictions: Sequence[Any]) -> None:
+        """Take down what was predicted in a language."""
+        self.rows.extend(
+            {"language": language, "id": example.id, "prediction": prediction}
+            for example, prediction in zip(dataset.examples, predictions, strict=True)
+        )
+        self.statistics[language] = goal.format.statistics(predictions, dataset.examples)
+        self.floors[language] = goal.format.floor(dataset.examples, goal.labels)
+
 
 @dataclass(slots=True)
 class Scorer:
@@ -39,6 +49,7 @@ class Scorer:
     data: SuiteData
     on_progress: OnProgress = lambda done, total, loss: None
     should_stop: Callable[[], bool] = lambda: False
+    features: FeatureCache = field(default_factory=FeatureCache)
 
     def score(
         self, assembly: Assembly, goal: Goal, target: Target, tokenizer: PreTrainedTokenizerFast
@@ -49,18 +60,14 @@ class Scorer:
         run = Pass(self, assembly, goal, options, tokenizer)
         run.total = sum(map(len, (*tests.values(), *tunings.values())))
         result = ScoredTarget()
-        for language, dataset in tests.items():
-            form = goal.format
-            if language in tunings:
-                tuned = form.tune(*run.logits(tunings[language]))
-                form, result.tuned[language] = tuned.format, dict(tuned.values)
-            predictions = form.decode(*run.logits(dataset))
-            result.rows.extend(
-                {"language": language, "id": example.id, "prediction": prediction}
-                for example, prediction in zip(dataset.examples, predictions, strict=True)
-            )
-            result.statistics[language] = form.statistics(predictions, dataset.examples)
-            result.floors[language] = form.floor(dataset.examples, goal.labels)
+        if tunings:  # corpora to mine, which fill the memory: one at a time
+            for language, dataset in tests.items():
+                tuned = goal.format.tune(*run.logits(tunings[language]))
+                result.tuned[language] = dict(tuned.values)
+                result.add(language, dataset, goal, tuned.format.decode(*run.logits(dataset)))
+        else:
+            for language, passed in run.together(tests):
+                result.add(language, tests[language], goal, goal.format.decode(*passed))
         result.tokens = run.tokens
         return result
 
@@ -75,7 +82,7 @@ class Scorer:
         It raises Interrupted between two batches where it should stop.
         """
         encoded: list[list[Feature]] = [
-            goal.format.encode(dev.examples, tokenizer, goal.labels, options, training=False)
+            self.features.encode(goal, dev, tokenizer, options, training=False)
             for goal, dev, options in sets
         ]
 
@@ -129,9 +136,13 @@ class Scorer:
         )
 
 
+Passed = tuple[Sequence[Logits], Sequence[Feature], Sequence[Any], Sequence[str], EncodeOptions]
+_TOGETHER = 500_000  # tokens whose logits are held at once
+
+
 @dataclass(slots=True)
 class Pass:
-    """Data sets through one model, one at a time: corpora for mining fill the memory."""
+    """Data sets through one model."""
 
     scorer: Scorer
     assembly: Assembly
@@ -144,25 +155,55 @@ class Pass:
 
     def encode(self, dataset: Dataset) -> list[Feature]:
         """What will pass through the model."""
-        return self.goal.format.encode(
-            dataset.examples, self.tokenizer, self.goal.labels, self.options, training=False
+        return self.scorer.features.encode(
+            self.goal, dataset, self.tokenizer, self.options, training=False
         )
 
-    def logits(
-        self, dataset: Dataset, features: Sequence[Feature] | None = None
-    ) -> tuple[Sequence[Logits], Sequence[Feature], Sequence[Any], Sequence[str], EncodeOptions]:
+    def logits(self, dataset: Dataset, features: Sequence[Feature] | None = None) -> Passed:
         """What a format's decode and tune take; `features` are those of `encode`, if at hand."""
-        goal, size = self.goal, len(dataset)
         features = self.encode(dataset) if features is None else features
-        self.tokens += sum(len(row) for feature in features for row in feature.rows)
+        logits = self._run(features, len(dataset))
+        return logits, features, dataset.examples, self.goal.labels, self.options
+
+    def together(self, datasets: Mapping[str, Dataset]) -> Iterator[tuple[str, Passed]]:
+        """The same of several sets: batches of rows of like length, from whichever set."""
+        group: dict[str, list[Feature]] = {}
+        size = 0
+        for name, dataset in datasets.items():
+            features = self.encode(dataset)
+            tokens = _tokens(features)
+            if group and size + tokens > _TOGETHER:
+                yield from self._group(group, datasets)
+                group, size = {}, 0
+            group[name] = features
+            size += tokens
+        yield from self._group(group, datasets)
+
+    def _group(
+        self, group: Mapping[str, Sequence[Feature]], datasets: Mapping[str, Dataset]
+    ) -> Iterator[tuple[str, Passed]]:
+        everything = [feature for features in group.values() for feature in features]
+        logits = self._run(everything, sum(len(datasets[name]) for name in group))
+        start = 0
+        for name, features in group.items():
+            own = logits[start : start + len(features)]
+            start += len(features)
+            yield name, (own, features, datasets[name].examples, self.goal.labels, self.options)
+
+    def _run(self, features: Sequence[Feature], examples: int) -> Sequence[Logits]:
+        self.tokens += _tokens(features)
 
         def report(n: int, of: int) -> None:
-            self.scorer.on_progress(self.done + size * n // of, self.total, None)
+            self.scorer.on_progress(self.done + examples * n // of, self.total, None)
 
         pad_id = self.tokenizer.pad_token_id
-        logits = self.scorer.logits(self.assembly, goal, features, pad_id, report)
-        self.done += size
-        return logits, features, dataset.examples, goal.labels, self.options
+        logits = self.scorer.logits(self.assembly, self.goal, features, pad_id, report)
+        self.done += examples
+        return logits
+
+
+def _tokens(features: Sequence[Feature]) -> int:
+    return sum(len(row) for feature in features for row in feature.rows)
 
 
 def target_format(target: Target, depth: int) -> Format[Any]:

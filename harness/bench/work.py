@@ -146,17 +146,13 @@ class Worker:
         train = self.data.drawn(work)
         dev = self.data.source(source, "dev")
         tokenizer = load_tokenizer(self._folder(work.backbone))
-        task = TrainTask(
-            goal.name,
-            goal.format,
-            goal.format.encode(train.examples, tokenizer, source.labels, options, training=True),
-        )
+        tasks = self._tasks([(goal, train, options)], tokenizer)
         evaluate = self.scorer.dev_score(assembly, [(goal, dev, options)], tokenizer)
         return self._train(
             step,
             folder,
             assembly,
-            [task],
+            tasks,
             work.training,
             _about(work.backbone, "direct", (), source, work.seed),
             evaluate,
@@ -178,7 +174,7 @@ class Worker:
             step,
             folder,
             assembly,
-            _tasks([(g, self.data.drawn(p), o) for g, p, o in parts], tokenizer),
+            self._tasks([(g, self.data.drawn(p), o) for g, p, o in parts], tokenizer),
             work.training,
             {
                 **_about(work.backbone, "multitask", (), work.parts[0].source, work.seed),
@@ -240,7 +236,7 @@ class Worker:
             step,
             folder,
             assembly,
-            _tasks(train_sets, tokenizer),
+            self._tasks(train_sets, tokenizer),
             work.training,
             _about(work.backbone, work.recipe.name, work.sources, work.target, work.seed),
             evaluate,
@@ -307,6 +303,15 @@ class Worker:
             "trainable_parameters": assembly.count_trainable(),
             "stored_parameters": stored_parameters([folder / "trained"]),
         }
+
+    def _tasks(
+        self, sets: Iterable[tuple[Goal, Dataset, EncodeOptions]], tokenizer: Any
+    ) -> list[TrainTask]:
+        encode = self.scorer.features.encode
+        return [
+            TrainTask(goal.name, goal.format, encode(goal, data, tokenizer, options, training=True))
+            for goal, data, options in sets
+        ]
 
     def _goal(self, target: Target, base: XLMRobertaAdapterModel, seed: int) -> Goal:
         return Goal(
@@ -388,17 +393,6 @@ def _about(
 def _source_goal(work: SourceWork) -> Goal:
     source = work.source
     return Goal(adapter_name(work.name), get_format(source.format), source.labels, work.seed)
-
-
-def _tasks(sets: Iterable[tuple[Goal, Dataset, EncodeOptions]], tokenizer: Any) -> list[TrainTask]:
-    return [
-        TrainTask(
-            goal.name,
-            goal.format,
-            goal.format.encode(data.examples, tokenizer, goal.labels, options, training=True),
-        )
-        for goal, data, options in sets
-    ]
 
 
 def _write_json(path: Path, value: Any) -> None:

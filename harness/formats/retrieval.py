@@ -177,8 +177,10 @@ class VectorTable(MutableSequence[Logits]):
         return self._count
 
     def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(self._count))]
+        if isinstance(index, slice):  # a view: the matrix may be all that fits
+            part = VectorTable(len(range(*index.indices(self._count))), self._folder)
+            part._matrices = {key: matrix[index] for key, matrix in self._matrices.items()}
+            return part
         return {key: matrix[index] for key, matrix in self._matrices.items()}
 
     def __setitem__(self, index: Any, value: Any) -> None:
