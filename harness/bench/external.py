@@ -56,6 +56,13 @@ class Externals:
                 "or choose targets with training data"
             )
         if implementation.fuses:
-            for source in from_elsewhere:
-                first = sources[0].name if sources[0].adapter is None else self.open(sources[0])
-                check_fuses(self.open(source), recipe.name, first)
+            self._check_fuses(recipe, sources)
+
+    def _check_fuses(self, recipe: Recipe, sources: Sequence[Source]) -> None:
+        """InputError unless they are alike: like those trained here, or else like the first."""
+        opened = [self.open(source) for source in sources if source.adapter is not None]
+        trained = next((source.name for source in sources if source.adapter is None), None)
+        for adapter in opened:
+            like = trained or opened[0]
+            if adapter is not None and like is not None:
+                check_fuses(adapter, recipe.name, like)

@@ -229,6 +229,17 @@ def test_what_does_not_fit_is_refused(
     refused(done, out, "source 'ext.B0'", "adapter_config.json", *said)
 
 
+@pytest.mark.parametrize("order", ["tiny.A0, ext.B0", "ext.B0, tiny.A0"])
+def test_it_must_be_like_what_is_trained_here_wherever_it_stands(
+    tmp_path: Path, order: str
+) -> None:
+    catalog, out = catalog_in(tmp_path / "catalog", config="double_seq_bn"), tmp_path / "out"
+    file = catalog / "source_sets/ext-two.yaml"
+    file.write_text(file.read_text().replace("tiny.A0, ext.B0", order))
+    done = Runner(catalog, "ext").run(out)
+    refused(done, out, "source 'ext.B0'", "config.mh_adapter", "as in source 'tiny.A0'")
+
+
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     catalog, out = catalog_in(tmp_path / "catalog"), tmp_path / "out"
     shutil.rmtree(catalog / "adapter")
