@@ -36,6 +36,17 @@ class WorkError(XstiltsError):
     exit_code = 1
 
 
+def expand_home(path: str | Path, place: str) -> Path:
+    """The path with ~ or ~NAME as that home; InputError names `place` if there is no such home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError(
+            f"{place}: got '{path}'; allowed: a path, with ~ for your home or ~NAME for that of a "
+            "user of this machine; write it without ~"
+        ) from error
+
+
 @contextmanager
 def reading(place: Path) -> Iterator[None]:
     """Reading what the user named: an OSError here is wrong input, not work that failed."""

@@ -108,6 +108,16 @@ blocks:
 """,
 }
 
+ELSEWHERE = f"""
+name: ext.sw
+description: "An adapter on the hub."
+task: pairs
+language: sw
+format: pair_classification
+adapter: {{hub: acme/adapter, revision: {"ab" * 20}}}
+licence: none but mine
+"""
+
 
 def write_sizes(folder: Path, changed: Mapping[str, tuple[str, str]] | None = None) -> Path:
     """The suite as a user's own catalog; `changed` replaces a text of a file by another."""
@@ -117,6 +127,21 @@ def write_sizes(folder: Path, changed: Mapping[str, tuple[str, str]] | None = No
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text.replace(old, new) if old else text, encoding="utf-8")
+    return folder
+
+
+def write_two_backbones(folder: Path) -> Path:
+    """The suite on a second backbone, `wide`, too: twice as wide everywhere, twice the layers."""
+    write_sizes(folder, {"suites/thin.yaml": ("[thin]", "[thin, wide]")})
+    text = FILES["backbones/thin.yaml"]
+    for old, new in (
+        ("name: thin", "name: wide"),
+        ("hidden_size: 8, intermediate_size: 16, layers: 2",
+         "hidden_size: 16, intermediate_size: 32, layers: 4"),
+    ):  # fmt: skip
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "backbones/wide.yaml").write_text(text, encoding="utf-8")
     return folder
 
 

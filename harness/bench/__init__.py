@@ -8,10 +8,11 @@ from harness.bench.backbones import (
 )
 from harness.bench.data import SuiteData
 from harness.bench.evaluate import evaluate_model, find_backbone
-from harness.bench.flops import MEAN_TOKENS, Compute, compute
+from harness.bench.flops import Compute, compute
 from harness.bench.footprint import Footprint, footprint, worker_memory
 from harness.bench.gpus import GPUS, Gpu, Speed, find_gpu, speed_of
 from harness.bench.layers import check_sweep, parse_layers, sweep_layers
+from harness.bench.lengths import MEAN_TOKENS
 from harness.bench.local import LocalExecutor, Observer
 from harness.bench.outlook import Group, Outlook, look_at
 from harness.bench.plan import Cell, Plan, Selection

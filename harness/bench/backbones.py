@@ -12,7 +12,7 @@ from transformers import XLMRobertaConfig
 import harness
 from harness.bench.scoring import target_format
 from harness.catalog import Backbone, Pretraining, Shape, Source, Target
-from harness.errors import InputError, reading
+from harness.errors import InputError, expand_home, reading
 from harness.model import BackboneFiles, cached_config, locate_backbone
 
 _MAKE_WORLD = "write the folder again with `python -m harness.train.nano --seed N --out DIR`"
@@ -43,7 +43,7 @@ def declared_backbone(spec: Backbone) -> KnownBackbone:
     if spec.kind == "hub":
         folder = cached_config(spec)
     elif spec.kind == "folder":
-        folder = Path(str(spec.path)).expanduser()
+        folder = expand_home(str(spec.path), f"backbone '{spec.name}': path")
         with reading(folder):
             folder = folder if (folder / "config.json").is_file() else None
     else:
@@ -63,7 +63,7 @@ def world_of(spec: Backbone) -> int | None:
     if spec.kind == "builtin":
         folder = Path(harness.__file__).parent / str(spec.path)
     elif spec.kind == "folder":
-        folder = Path(str(spec.path)).expanduser()
+        folder = expand_home(str(spec.path), f"backbone '{spec.name}': path")
     else:
         return None
     note = folder / "world.json"

@@ -27,7 +27,7 @@ from harness.data import (
     with_labels,
 )
 from harness.formats import EncodeOptions, get_format
-from harness.model import load_tokenizer
+from harness.model import OpenedAdapter, load_tokenizer, open_adapter
 
 
 @dataclass(slots=True)
@@ -80,6 +80,10 @@ class SuiteData:
         if source.name not in self._labelled:
             self._labelled[source.name] = with_labels(source, self.context)
         return self._labelled[source.name]
+
+    def adapter(self, source: Source) -> OpenedAdapter:
+        """The adapter of a source from elsewhere, which may have to be fetched."""
+        return open_adapter(source)
 
     def drawn(self, work: SourceWork) -> Dataset:
         """The rows of a source that train, as its set takes them; dev is always whole."""

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from harness.bench.flops import mean_tokens
+from harness.bench.lengths import example_tokens
 from harness.bench.steps import SourceWork
 from harness.catalog import Backbone, Source, SplitSpec, Target
 from harness.data import DataContext, DrawError, load_split
 from harness.errors import InputError
 from harness.formats import get_format
+from harness.model import OpenedAdapter
 
 DECLARED = "declared"  # stands in for a digest: no artifact has a key that is made of it
 
@@ -42,6 +43,9 @@ class PlanData(Protocol):
 
     def labelled(self, source: Source) -> Source:
         """The source with its labels, where they come from its training rows."""
+
+    def adapter(self, source: Source) -> OpenedAdapter | None:
+        """The adapter of a source from elsewhere; None where files are not looked at."""
 
     def drawn(self, work: SourceWork) -> Rows:
         """The rows of a source that train, as its set takes them."""
@@ -82,10 +86,13 @@ class DeclaredData:
 
     context: DataContext
     # Whose size is missing with the keys; targets with splits that were never counted here; those
-    # without a dev size, whose evaluations count as nothing. Each name once, in order.
+    # without a dev size, whose evaluations count as nothing; adapters from elsewhere, all of them
+    # unopened; sources whose rows may be too few for a budget of tokens. Each name once, in order.
     missing: dict[str, dict[str, None]] = field(default_factory=dict)
     unverified: dict[str, dict[str, None]] = field(default_factory=dict)
     without_dev: dict[str, None] = field(default_factory=dict)
+    unopened: dict[str, None] = field(default_factory=dict)
+    short: dict[str, None] = field(default_factory=dict)
 
     def texts(self, backbone: Backbone) -> Rows:
         """Not counted: pretraining is so many steps of so many tokens, whatever the text."""
@@ -104,18 +111,27 @@ class DeclaredData:
         """As it is: nobody has read its training rows, and a plan does not count its labels."""
         return source
 
+    def adapter(self, source: Source) -> None:
+        """Not opened, nor fetched: nobody has checked that its files are sound and fit."""
+        self.unopened[source.name] = None
+
     def drawn(self, work: SourceWork) -> Rows:
-        """As many rows as a set asks for; of tokens, as many as mean lengths make of them."""
+        """As many rows as a set asks for; of tokens, as many as mean lengths make of them.
+
+        That is assumed, so too large a budget of tokens is noted, and only one of rows is refused.
+        """
         whole, draw = self.source(work.source, "train"), work.draw
         if draw.all or not len(whole):
             return whole
         there = len(whole) // (draw.share[1] if draw.share else 1)
-        length = mean_tokens(work.source.format, work.training.max_length)
-        length *= get_format(work.source.format).typical_rows
         asked = there if draw.examples is None else draw.examples
         if draw.tokens is not None:
+            length = example_tokens(work.source.format, work.training.max_length)
             asked = math.ceil(draw.tokens / length)
-        if asked > there:
+            if asked > there:
+                self.short[work.name] = None
+                asked = there
+        elif asked > there:
             raise DrawError(
                 f"{whole.name}: the set asks for {draw.limit()}, but its declared size gives "
                 f"{there} rows; lower the budget, or choose a source with more rows"

@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from harness.bench.backbones import KnownBackbone
 from harness.catalog import Recipe, Source, SourceSet, Target
 from harness.errors import InputError
 from harness.formats import get_format
-from harness.model import OpenedAdapter, check_fits, check_fuses, open_adapter
+from harness.model import OpenedAdapter, check_fits, check_fuses
 from harness.recipes import get_recipe
 
 
 @dataclass(slots=True)
 class Externals:
-    """The adapters from elsewhere of a plan, by the names of their sources."""
+    """The adapters from elsewhere of a plan, by the names of their sources.
 
-    _opened: dict[str, OpenedAdapter] = field(default_factory=dict)
+    `find` opens one, or gives None in a plan from sizes: then nothing of its files is checked.
+    """
+
+    find: Callable[[Source], OpenedAdapter | None]
+    _opened: dict[str, OpenedAdapter | None] = field(default_factory=dict)
     _fitting: set[tuple[str, str]] = field(default_factory=set)  # (source, backbone)
 
-    def open(self, source: Source) -> OpenedAdapter:
-        """The adapter of a source; InputError if its files are not sound."""
+    def open(self, source: Source) -> OpenedAdapter | None:
+        """The adapter of a source, if it is opened; InputError if its files are not sound."""
         if source.name not in self._opened:
-            self._opened[source.name] = open_adapter(source)
+            self._opened[source.name] = self.find(source)
         return self._opened[source.name]
 
     def check_fit(self, known: KnownBackbone, source: Source) -> None:
         """InputError unless the adapter, if it is from elsewhere, is one of this backbone."""
         if source.adapter is None or (source.name, known.spec.name) in self._fitting:
             return
-        shape = known.shape
-        check_fits(self.open(source), known.spec, shape.hidden_size, shape.layers)
+        opened, shape = self.open(source), known.shape
+        if opened is not None:
+            check_fits(opened, known.spec, shape.hidden_size, shape.layers)
         self._fitting.add((source.name, known.spec.name))
 
     def check_recipe(
@@ -56,6 +61,13 @@ class Externals:
                 "or choose targets with training data"
             )
         if implementation.fuses:
-            for source in from_elsewhere:
-                first = sources[0].name if sources[0].adapter is None else self.open(sources[0])
-                check_fuses(self.open(source), recipe.name, first)
+            self._check_fuses(recipe, sources)
+
+    def _check_fuses(self, recipe: Recipe, sources: Sequence[Source]) -> None:
+        """InputError unless they are alike: like those trained here, or else like the first."""
+        opened = [self.open(source) for source in sources if source.adapter is not None]
+        trained = next((source.name for source in sources if source.adapter is None), None)
+        for adapter in opened:
+            like = trained or opened[0]
+            if adapter is not None and like is not None:
+                check_fuses(adapter, recipe.name, like)

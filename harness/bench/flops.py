@@ -6,9 +6,9 @@ are left out: together below 1 % at XLM-R Large's width.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
+from harness.bench.lengths import epochs, example_tokens, mean_tokens
 from harness.bench.plan import Plan
 from harness.bench.scoring import target_format
 from harness.bench.steps import (
@@ -25,20 +25,6 @@ from harness.bench.steps import (
 from harness.catalog import Shape, Training
 from harness.formats import get_format
 from harness.recipes import get_recipe
-
-# Tokens of a row with its specials. Characters were counted on files, most of them English (NLI,
-# PAWS-X 130 to 230; SQuAD, XQuAD, MLQA 800 to 1,100; HellaSwag 200, CommonsenseQA 80, with a
-# choice; UD 100 to 120, PAN-X 40; Tatoeba 25 to 50; BUCC's zh-en 75) and divided by 4, which is
-# assumed.
-MEAN_TOKENS = {
-    "pair_classification": 44,
-    "span_qa": 230,
-    "multiple_choice": 42,
-    "tagging": 26,
-    "bitext_retrieval": 12,
-    "bitext_mining": 24,
-    "masked_lm": 64,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +102,9 @@ def compute(plan: Plan, step: Step) -> Compute:
         return _training(step.reads, work.training, shape, parts)
     task_format = target_format(work.target, shape.layers)
     length = mean_tokens(work.target.format, work.target.max_length)
-    tokens = step.rows * task_format.typical_rows * length
+    tokens = step.rows * example_tokens(work.target.format, work.target.max_length)
     layers = task_format.layers_run(shape.layers)
     return Compute(tokens, tokens * parts.forward(shape, length, layers))
-
-
-def mean_tokens(task_format: str, max_length: int) -> float:
-    """Tokens of a row of this format, cut at `max_length`."""
-    return min(MEAN_TOKENS[task_format], max_length)
 
 
 def _composition(work: FitWork | PredictWork, bottleneck: int) -> Parts:
@@ -135,29 +116,16 @@ def _composition(work: FitWork | PredictWork, bottleneck: int) -> Parts:
 
 
 def _training(reads: tuple[Reads, ...], training: Training, shape: Shape, parts: Parts) -> Compute:
-    epochs = _epochs(reads, training)
+    count = epochs(reads, training)
     total = Compute()
     for one in reads:
         length = mean_tokens(one.format, one.max_length)
-        row_tokens = get_format(one.format).typical_rows * length
-        trained = epochs * one.train * row_tokens
-        scored = (training.evaluations or epochs) * one.dev * row_tokens
+        tokens = example_tokens(one.format, one.max_length)
+        trained = count * one.train * tokens
+        scored = (training.evaluations or count) * one.dev * tokens
         forward, backward = parts.forward(shape, length), parts.backward(shape, length)
         total += Compute(trained + scored, trained * (forward + backward) + scored * forward)
     return total
-
-
-def _epochs(reads: tuple[Reads, ...], training: Training) -> int:
-    """As many whole epochs as `min_steps` asks for, or those of the training if that is more."""
-    steps = 0
-    for one in reads:
-        row_tokens = get_format(one.format).typical_rows * mean_tokens(one.format, one.max_length)
-        if training.batch_size is not None:
-            steps += math.ceil(one.train / training.batch_size)
-        else:
-            assert training.batch_tokens is not None
-            steps += math.ceil(one.train * row_tokens / training.batch_tokens)
-    return max(training.epochs, math.ceil(training.min_steps / max(1, steps)))
 
 
 def _pretraining(work: BackboneWork, shape: Shape) -> Compute:

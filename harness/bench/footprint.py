@@ -60,7 +60,7 @@ def footprint(plan: Plan, step: Step, settings: Settings) -> Footprint:
         return _training(shape, shape.weights, 0, activations)
     if isinstance(work, ExternalWork):
         return Footprint(_loaded(shape, work.weights), work.weights * _FLOAT)
-    adapter = _adapter_weights(shape, work.backbone.reduction_factor)
+    adapter = adapter_weights(shape, work.backbone.reduction_factor)
     if isinstance(work, SourceWork | JointWork):
         return _training(shape, adapter, 0, _passes(shape, work.training, step, 0, settings))
     adapters = len(adapter_steps(work.sources))
@@ -128,7 +128,7 @@ def _width(settings: Settings) -> float:
     return 1.0 if settings.numerics.dtype == "fp32" else 0.5
 
 
-def _adapter_weights(shape: Shape, reduction_factor: int) -> int:
+def adapter_weights(shape: Shape, reduction_factor: int) -> int:
     """A bottleneck adapter in every layer (Pfeiffer et al. 2021)."""
     wide = max(1, shape.hidden_size // reduction_factor)
     return shape.layers * (2 * shape.hidden_size * wide + wide + shape.hidden_size)

@@ -15,7 +15,10 @@ ASSUMED_SHARES = {"bf16": 0.25, "tf32": 0.35, "fp32": 0.6}
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """Memory in 10^9 bytes and peaks in TFLOP/s, dense, with sums in fp32; None: not built in."""
+    """Memory in 10^9 bytes and peaks in TFLOP/s, dense, with sums in fp32; None: not built in.
+
+    `words` may stand in what a device calls itself, beside the parts of the name.
+    """
 
     name: str
     memory_gb: int
@@ -23,21 +26,28 @@ class Gpu:
     tf32: float | None
     fp32: float
     sheet: str
+    words: str = ""
 
     def calls_itself(self, name: str | None) -> bool:
-        """Whether a device of that name, as CUDA gives it, is one ('NVIDIA A100-SXM4-80GB')."""
-        return set(self.name.split("-")) <= set(re.split("[ -]", name or ""))
+        """Whether a device of that name, as CUDA gives it, is one ('NVIDIA A100-SXM4-80GB').
+
+        Any other word makes it another card: a part of one (MIG, vGPU), one for laptops, one of
+        another form or memory.
+        """
+        own, found = set(self.name.split("-")), set(re.split("[ -]", name or ""))
+        return own <= found <= own | _MAKER | set(self.words.split())
 
 
+_MAKER = {"NVIDIA", "Tesla", "GeForce"}
 GPUS = (
     Gpu("H200", 141, 989.4, 494.7, 66.9, "NVIDIA H200 SXM"),
-    Gpu("H100", 80, 989.4, 494.7, 66.9, "NVIDIA H100 SXM"),
-    Gpu("A100-80GB", 80, 312.0, 156.0, 19.5, "NVIDIA A100 80GB"),
-    Gpu("A100-40GB", 40, 312.0, 156.0, 19.5, "NVIDIA A100 40GB"),
+    Gpu("H100", 80, 989.4, 494.7, 66.9, "NVIDIA H100 SXM", "80GB HBM3"),
+    Gpu("A100-80GB", 80, 312.0, 156.0, 19.5, "NVIDIA A100 80GB", "SXM4 PCIe PCIE"),
+    Gpu("A100-40GB", 40, 312.0, 156.0, 19.5, "NVIDIA A100 40GB", "SXM4 PCIe PCIE"),
     Gpu("L40S", 48, 362.05, 183.0, 91.6, "NVIDIA L40S"),
     Gpu("RTX-4090", 24, 165.2, 82.6, 82.6, "NVIDIA Ada architecture white paper"),
     Gpu("L4", 24, 121.0, 60.0, 30.3, "NVIDIA L4"),
-    Gpu("V100", 32, None, None, 15.7, "NVIDIA V100 SXM2 32GB"),
+    Gpu("V100", 32, None, None, 15.7, "NVIDIA V100 SXM2 32GB", "SXM2 32GB"),
     Gpu("T4", 16, None, None, 8.1, "NVIDIA T4"),
 )
 

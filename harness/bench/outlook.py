@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.bench.estimate import estimate
+from harness.bench.estimate import StepId, estimate, estimate_on
 from harness.bench.flops import Compute, compute
 from harness.bench.footprint import Footprint, footprint
 from harness.bench.gpus import Speed
 from harness.bench.plan import Plan
 from harness.bench.steps import BackboneWork, FitWork, PredictWork, Settings, Step
 from harness.bench.store import Store
-
-StepId = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +118,8 @@ def look_at(
     if speed is None:
         return Outlook(plan, done, seconds, measured, sizes)
     computes = {step.id: compute(plan, step) for step in steps}
-    there = estimate(plan, store, done, speed.gpu)
+    flops = {step: one.flops for step, one in computes.items()}
+    there = estimate_on(speed.gpu, plan, store, done, flops)
     return Outlook(plan, done, seconds, measured, sizes, speed, computes, *there)
 
 

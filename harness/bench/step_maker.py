@@ -9,6 +9,8 @@ from harness.bench.backbones import KnownBackbone
 from harness.bench.data import encode_options
 from harness.bench.declared import DECLARED, PlanData
 from harness.bench.external import Externals
+from harness.bench.footprint import adapter_weights
+from harness.bench.lengths import example_tokens, trained_tokens
 from harness.bench.plan import Plan
 from harness.bench.scoring import target_format
 from harness.bench.steps import (
@@ -44,8 +46,11 @@ class StepMaker:
     data: PlanData
     settings: Settings
     plan: Plan = field(default_factory=Plan)
-    externals: Externals = field(default_factory=Externals)
+    externals: Externals = field(init=False)
     _backbones: dict[str, BackboneRef] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.externals = Externals(self.data.adapter)
 
     def backbone(self, known: KnownBackbone) -> BackboneRef:
         """The reference to a backbone, with a step that makes it where it has to be pretrained."""
@@ -57,7 +62,8 @@ class StepMaker:
                 spec.name, files.digest, files.reduction_factor, folder=files.folder
             )
         elif spec.pretrain is None:  # its weights are not needed to count what it costs
-            reference = BackboneRef(spec.name, DECLARED, spec.reduction_factor)
+            digest = f"{DECLARED}:{spec.name}"
+            reference = BackboneRef(spec.name, digest, spec.reduction_factor)
         else:
             texts = self.data.texts(spec)
             inputs = {
@@ -127,19 +133,23 @@ class StepMaker:
             _backbone_needs(work.backbone),
             work,
             rows,
-            sum(_training_cost(training, one.train, one.format) for one in reads),
+            trained_tokens(reads, training),
             reads=reads,
         )
 
     def external(self, backbone: BackboneRef, source: Source) -> SourceRef:
         """The step that copies an adapter from elsewhere: the same for all settings and seeds."""
         opened = self.externals.open(source)
+        if opened is None:  # counted as large as one that is trained here
+            weights = adapter_weights(self.plan.shapes[backbone.name], backbone.reduction_factor)
+            work = ExternalWork(backbone, source, None, f"{DECLARED}:{source.name}", weights)
+        else:
+            work = ExternalWork(backbone, source, opened.folder, opened.digest, opened.weights)
         inputs = {
             "backbone": backbone.digest,
-            "external": [EXTERNAL_VERSION, opened.digest],
+            "external": [EXTERNAL_VERSION, work.digest],
             "source": _task_identity(source),
         }
-        work = ExternalWork(backbone, source, opened.folder, opened.digest, opened.weights)
         needs = _backbone_needs(backbone)
         step = self._add("source", f"copy {source.name}", inputs, needs, work, 0, 0.0)
         return SourceRef(work, step.key)
@@ -199,7 +209,7 @@ class StepMaker:
             (*_backbone_needs(backbone), *(("source", key) for key in steps)),
             FitWork(backbone, recipe, sources, target, training, mode, seed, mixture),
             rows,
-            _training_cost(training, rows, formats[0]) * (1 + 0.3 * len(steps)),
+            trained_tokens(reads, training) * (1 + 0.3 * len(steps)),
             reads=tuple(reads),
         )
 
@@ -235,6 +245,7 @@ class StepMaker:
         suffix = f" (seed {seed})" if seeded else ""
         sizes = [len(dataset) for dataset in (*tests.values(), *tunings.values())]
         rows = sum(sizes)
+        tokens = rows * example_tokens(target.format, target.max_length)
         return self._add(
             "predict",
             f"score {_recipe_label(recipe, source_set)} on {target.name}{suffix}",
@@ -242,7 +253,7 @@ class StepMaker:
             needs + ((("fit", fit),) if fit else ()),
             PredictWork(backbone, recipe, sources, target, fit, seed),
             rows,
-            rows * _tokens(target.format) * _PREDICT_SHARE * (1 + 0.3 * len(steps)),
+            tokens * _PREDICT_SHARE * (1 + 0.3 * len(steps)),
             max(sizes),
         )
 
@@ -303,14 +314,3 @@ def _task_identity(task: Source | Target) -> dict[str, object]:
 
 def _recipe_label(recipe: Recipe, source_set: SourceSet | None) -> str:
     return f"{recipe.name}[{source_set.name}]" if source_set else recipe.name
-
-
-def _tokens(task_format: str) -> float:
-    """A rough length of an example in tokens, for estimates of cost only."""
-    return {"multiple_choice": 100.0, "span_qa": 60.0}.get(task_format, 25.0)
-
-
-def _training_cost(training: Training, rows: int, task_format: str) -> float:
-    tokens = rows * _tokens(task_format)
-    per_step = training.batch_tokens or (training.batch_size or 32) * _tokens(task_format)
-    return max(training.epochs * tokens, training.min_steps * per_step)

@@ -78,11 +78,14 @@ class JointWork:
 
 @dataclass(frozen=True, slots=True)
 class ExternalWork:
-    """Copy an adapter from elsewhere, which lies in `folder`; `weights` is their number."""
+    """Copy an adapter from elsewhere, which lies in `folder`; `weights` is their number.
+
+    In a plan from sizes it has not been looked for, and the folder is None.
+    """
 
     backbone: BackboneRef
     source: Source
-    folder: Path
+    folder: Path | None
     digest: str
     weights: int
 

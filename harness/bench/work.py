@@ -188,6 +188,7 @@ class Worker:
 
     def _external(self, work: ExternalWork, folder: Path) -> dict[str, Any]:
         source = work.source
+        assert work.folder is not None, "a plan from sizes is not run"
         opened = read_adapter(source.name, work.folder, source.get)
         if opened.digest != work.digest:
             raise WorkError(

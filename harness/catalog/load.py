@@ -17,7 +17,7 @@ from harness.catalog.references import check_references
 from harness.catalog.sets import Recipe, SourceSet, Suite
 from harness.catalog.specs import Backbone, Language, Source, Target
 from harness.catalog.yaml_file import read_yaml, shown_path
-from harness.errors import InputError, reading
+from harness.errors import InputError, expand_home, reading
 from harness.resources import resource_dir
 
 T = TypeVar("T")
@@ -206,10 +206,22 @@ def _add_document(
     if kind == "source_sets":  # a name alone is a member, too
         members = [{"source": one} if isinstance(one, str) else one for one in document["sources"]]
         document = {**document, "sources": members}
-    if "folder" in document.get("adapter", {}):
-        folder = file.parent / Path(document["adapter"]["folder"]).expanduser()
-        document = {**document, "adapter": {"folder": os.path.abspath(folder)}}
+    try:
+        document = _with_folders(kind, file, document)
+    except InputError as error:
+        loading.lines.append(str(error))
+        return
     loading.add(kind, name, file, build(cls, document))
+
+
+def _with_folders(kind: str, file: Path, document: dict[str, Any]) -> dict[str, Any]:
+    """The document with its adapter's folder made absolute; InputError for a ~NAME of nobody."""
+    if kind == "backbones" and document["kind"] == "folder":
+        expand_home(document["path"], f"{shown_path(file)}: path")
+    if "folder" in document.get("adapter", {}):
+        given = expand_home(document["adapter"]["folder"], f"{shown_path(file)}: adapter.folder")
+        return {**document, "adapter": {"folder": os.path.abspath(file.parent / given)}}
+    return document
 
 
 def _documents(loading: _Loading, folder: Path) -> Iterator[Path]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from harness.catalog import Source
 from harness.data import Finding, Owner, Split, adapter_files
-from harness.errors import InputError
+from harness.errors import InputError, WorkError
 
 
 def external_sources(owners: Iterable[Owner]) -> list[Source]:
@@ -27,5 +27,5 @@ def check_adapter(source: Source) -> Finding:
     silence_libraries()
     try:
         return Finding(split, digest=open_adapter(source).digest)
-    except InputError as error:
+    except (InputError, WorkError) as error:  # one that cannot be fetched is a finding, too
         return Finding(split, problem=str(error))

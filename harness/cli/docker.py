@@ -13,7 +13,7 @@ import click
 
 from harness.cli.options import all_of, load_catalog
 from harness.containers import CLIENT_VARIABLE
-from harness.errors import InputError
+from harness.errors import InputError, expand_home
 
 # Set by `make bench`: in a container where an engine answers, on this machine where none does.
 _AUTO_VARIABLE = "XSTILTS_DOCKER"
@@ -119,7 +119,8 @@ def stop_with_client() -> None:
 
 def cache_folder() -> Path:
     """Where wheels are kept between builds, and logs of builds."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "xstilts"
+    caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return expand_home(caches, "XDG_CACHE_HOME") / "xstilts"
 
 
 def notice(text: str) -> None:

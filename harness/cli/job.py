@@ -17,7 +17,7 @@ from harness.cli.options import check_folder
 from harness.cli.progress import TERMINAL_VARIABLE, on_terminal, size
 from harness.containers.run import Job
 from harness.data import owners
-from harness.errors import InputError
+from harness.errors import InputError, expand_home
 from harness.machine import total_memory
 
 _MEMORY_SHARE = 0.9  # of the machine's memory, by default; the rest keeps the machine usable
@@ -93,7 +93,7 @@ def _folders(backbones: list[Backbone], named: str | None) -> Iterator[Path]:
     for backbone in backbones:
         if backbone.kind != "folder":
             continue
-        folder = Path(str(backbone.path)).expanduser()
+        folder = expand_home(str(backbone.path), f"backbone '{backbone.name}': path")
         if not folder.is_dir():
             raise InputError(f"backbone '{backbone.name}': {folder} is not a folder")
         yield folder
@@ -127,8 +127,8 @@ def _adapter_folders(adapters: list[tuple[str, ExternalAdapter]]) -> Iterator[Pa
 def _hub_caches() -> dict[str, Path]:
     """Where the hub's library keeps its files, by the variables that name the folders to it."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    home = Path(os.environ.get("HF_HOME") or caches / "huggingface").expanduser().absolute()
-    models = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser().absolute()
+    home = expand_home(os.environ.get("HF_HOME") or caches / "huggingface", "HF_HOME").absolute()
+    models = expand_home(os.environ.get("HF_HUB_CACHE") or home / "hub", "HF_HUB_CACHE").absolute()
     return {"HF_HOME": home, "HF_HUB_CACHE": models}
 
 

@@ -73,7 +73,10 @@ def command(
     if speed is None:
         lines = here_lines(bench, outlook, workers)
     else:
-        lines = device_lines(bench, outlook, _in_bf16(speed, settings.numerics))
+        # A share of one's own, or a measured speed, is one of this arithmetic and of no other.
+        known = share is not None or outlook.measured_there
+        faster = None if known else _in_bf16(speed, settings.numerics)
+        lines = device_lines(bench, outlook, faster)
     for line in (*lines, *notes(bench)):
         click.echo(line)
 
@@ -97,7 +100,7 @@ def _check(from_sizes: bool, gpu: str | None, share: float | None, options: dict
 
 
 def _done(bench: Bench) -> frozenset[tuple[str, str]]:
-    """The finished steps; never one of a plan from sizes, whose keys no artifact has."""
-    if not bench.settings.store.is_dir():
+    """The finished steps; none of a plan from sizes, which has not looked at what they are of."""
+    if bench.from_sizes or not bench.settings.store.is_dir():
         return frozenset()
     return frozenset(bench.plan().done(Store(bench.settings.store)))

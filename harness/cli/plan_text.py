@@ -100,7 +100,8 @@ def device_lines(bench: Bench, outlook: Outlook, faster: Speed | None) -> Iterat
     gpu, whole = speed.gpu, outlook.whole()
     yield (
         f"{_what(outlook)}, about {_short(whole.device_hours())} device-hours of one {gpu.name} in "
-        f"{speed.arithmetic}: an upper bound, as all epochs are counted and early stopping shortens"
+        f"{speed.arithmetic}: an estimate by the constants below; all epochs are counted, and "
+        "early stopping shortens"
     )
     if faster is not None:
         yield (
@@ -161,6 +162,16 @@ def notes(bench: Bench) -> Iterator[str]:
     if declared.without_dev:
         names = ", ".join(declared.without_dev)
         yield f"no size of dev, so selecting on it is not counted: {names}"
+    if declared.unopened:
+        yield (
+            "adapters from elsewhere, not opened, so nobody checked that their files are sound, "
+            f"are of the backbone, and fuse: {', '.join(declared.unopened)}"
+        )
+    if declared.short:
+        yield (
+            "all rows are counted, and by mean lengths they have fewer tokens than the budget "
+            f"asks for: {', '.join(declared.short)}"
+        )
 
 
 def _what(outlook: Outlook) -> str:
@@ -180,6 +191,8 @@ def as_json(bench: Bench, outlook: Outlook, workers: int) -> dict[str, Any]:
         document["declared_sizes"] = {
             "unverified": {name: list(keys) for name, keys in bench.declared.unverified.items()},
             "without_dev": list(bench.declared.without_dev),
+            "unopened": list(bench.declared.unopened),
+            "short_of_tokens": list(bench.declared.short),
         }
     speed = outlook.speed
     if speed is not None:

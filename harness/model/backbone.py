@@ -18,7 +18,7 @@ from transformers.utils import logging as transformers_logging
 import harness
 from harness.canonical import digest, file_digest
 from harness.catalog import Backbone
-from harness.errors import InputError, reading
+from harness.errors import InputError, expand_home, reading
 from harness.model.fused_layers import use_fused_layers
 from harness.model.hub import first_line, hub_snapshot
 
@@ -52,7 +52,7 @@ def locate_backbone(spec: Backbone) -> BackboneFiles:
     if spec.kind == "builtin":
         folder = Path(harness.__file__).parent / str(spec.path)
     elif spec.kind == "folder":
-        folder = Path(str(spec.path)).expanduser()
+        folder = expand_home(str(spec.path), f"backbone '{spec.name}': path")
     elif spec.kind == "hub":
         folder = _hub_snapshot(spec)
     else:

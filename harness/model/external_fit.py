@@ -58,10 +58,10 @@ def check_fits(opened: OpenedAdapter, backbone: Backbone, hidden_size: int, laye
             raise InputError(f"{where}: {name}: got {got}; allowed: {allowed} {on}; {another}")
 
 
-def check_fuses(opened: OpenedAdapter, recipe: str, first: OpenedAdapter | str) -> None:
+def check_fuses(opened: OpenedAdapter, recipe: str, like: OpenedAdapter | str) -> None:
     """InputError where Fuse would use it in another way than alone.
 
-    `first` is the first source of the set, by its name alone where its adapter is trained here.
+    `like` is the source that it must be like, by its name alone if its adapter is trained here.
     """
     todo = f"leave it out of source sets of recipe '{recipe}', or use a recipe that stacks it"
     for key, wanted in _FUSED.items():
@@ -70,11 +70,11 @@ def check_fuses(opened: OpenedAdapter, recipe: str, first: OpenedAdapter | str) 
             allowed = "true" if wanted else "none"
             allowed += ", for fusion takes the output of its up-projection in every layer"
             raise opened.wrong(f"config.{key}", got, allowed, todo)
-    theirs, name = (_OWN, first) if isinstance(first, str) else (first.config, first.source)
+    theirs, name = (_OWN, like) if isinstance(like, str) else (like.config, like.source)
     for key in _ALIKE:
-        got, like = (one.get(key, _OWN[key]) for one in (opened.config, theirs))
-        if got != like:
-            allowed = f"{json.dumps(like)} as in source '{name}', for they share their input"
+        got, wanted = (one.get(key, _OWN[key]) for one in (opened.config, theirs))
+        if got != wanted:
+            allowed = f"{json.dumps(wanted)} as in source '{name}', for they share their input"
             raise opened.wrong(f"config.{key}", got, allowed, todo)
 
 

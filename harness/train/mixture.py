@@ -11,6 +11,8 @@ from harness.catalog import Mixture
 def epoch_counts(sizes: Sequence[int], mixture: Mixture) -> list[int]:
     """Examples of each task in an epoch: as many in all as the capped sizes, at least one each.
 
+    Of nothing at all, none.
+
     Rates are those of Raffel et al. 2020, section 3.5.2; what does not divide goes to the tasks
     with the largest remainders, ties to the first ones.
     """
@@ -20,6 +22,8 @@ def epoch_counts(sizes: Sequence[int], mixture: Mixture) -> list[int]:
         assert mixture.temperature is not None, "the catalog has checked it"
         power = 1.0 / mixture.temperature
     largest = max(capped)  # powers of shares of it stay below infinity, however low T is
+    if not largest:  # a plan from sizes names those that are missing when it has seen them all
+        return [0] * len(sizes)
     weights = [(size / largest) ** power for size in capped]
     total, whole = sum(capped), sum(weights)
     exact = [total * weight / whole for weight in weights]

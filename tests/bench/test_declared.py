@@ -9,15 +9,44 @@ from typing import Any
 
 import pytest
 
-from harness.bench import Plan, declared_backbone, inspect_backbone
+from harness.bench import Bench, Plan, declared_backbone, footprint, inspect_backbone
 from harness.bench.declared import DeclaredData
 from harness.catalog import Backbone, Catalog, Shape
 from harness.data import DataContext
 from harness.errors import InputError
 from tests.bench.conftest import write_catalog
-from tests.declared import bench_of, write_sizes
+from tests.declared import ELSEWHERE, bench_of, write_sizes, write_two_backbones
+from tests.external import save
 from tests.nano import NANO
 
+# An adapter from elsewhere on nano, whose files are known: its step reads nothing of a size.
+COPIED = {
+    "sources/ext.B0.yaml": """
+name: ext.B0
+description: "An adapter from elsewhere."
+task: nli
+language: B0
+format: pair_classification
+adapter: {folder: ../../adapter}
+licence: MIT
+world: true
+""",
+    "source_sets/tiny-copied.yaml": 'name: tiny-copied\ndescription: "It."\nsources: [ext.B0]\n',
+    "suites/tiny.yaml": """
+name: tiny
+description: "A source that trains and one that is copied."
+backbones: [nano]
+settings: [adapters]
+seeds: [1]
+seed_note: One seed.
+low_resource: none, this is a test
+low_resource_languages: [B0]
+blocks:
+  - {recipes: [direct], targets: [tiny-nli]}
+  - {recipes: [stack], targets: [tiny-nli], source_sets: [tiny-one], row: one}
+  - {recipes: [stack], targets: [tiny-nli], source_sets: [tiny-copied], row: copied}
+""",
+}
 LARGE = Shape(250002, 1024, 4096, 24, 16, 512, dropout=True)
 SOURCE, TARGET = "sources/pairs.en.yaml", "targets/thin-nli.yaml"
 
@@ -119,6 +148,57 @@ def test_all_that_is_missing_is_named(tmp_path: Path) -> None:
         bench_of(write_sizes(tmp_path, changed)).plan()
 
 
+@pytest.mark.parametrize(
+    ("budget", "rows"),
+    [("tokens: 990", 50), ("tokens: 9000", 100), ("examples: 100", 100), ("examples: 101", None)],
+)
+def test_only_a_budget_of_rows_can_be_too_large(
+    tmp_path: Path, budget: str, rows: int | None
+) -> None:
+    """Of 100 rows, which are assumed to have 20 tokens each, as they are cut there."""
+    name = "source_sets/pairs-one.yaml"
+    changed = {name: ("[pairs.en]\n", f"[pairs.en]\nbudget: {{{budget}}}\n")}
+    bench = bench_of(write_sizes(tmp_path, changed))
+    if rows is None:
+        with pytest.raises(InputError, match=r"asks for 101 rows, but its declared size gives 100"):
+            bench.plan()
+        return
+    assert f"source pairs.en ({rows} rows, seed 1)" in {
+        step.label for step in bench.plan().steps.values()
+    }
+    assert bench.declared is not None
+    assert list(bench.declared.short) == (["pairs.en"] if budget == "tokens: 9000" else [])
+
+
+def with_elsewhere(folder: Path, targets: str) -> Bench:
+    """The thin suite, fusing an adapter of the hub for these targets."""
+    changed = {
+        "source_sets/thin-two.yaml": ("[pairs.en, asked.sw]", "[pairs.en, ext.sw]"),
+        "suites/thin.yaml": (
+            "targets: [thin-nli, thin-ret], source_sets: [thin-two]",
+            f"targets: [{targets}], source_sets: [thin-two]",
+        ),
+    }
+    (write_sizes(folder, changed) / "sources/ext.sw.yaml").write_text(ELSEWHERE)
+    return bench_of(folder)
+
+
+def test_an_adapter_of_the_hub_is_not_fetched(tmp_path: Path) -> None:
+    bench = with_elsewhere(tmp_path, "thin-nli")
+    plan = bench.plan()
+    assert step_rows(plan)["copy ext.sw"] == (0, 0)
+    assert bench.declared is not None
+    assert list(bench.declared.unopened) == ["ext.sw"]
+    (copied,) = (step for step in plan.steps.values() if step.label == "copy ext.sw")
+    # Two layers, each down from 8 to 2 and up again, with biases; 4 bytes a weight
+    assert footprint(plan, copied, bench.settings).disk == 2 * (2 * 8 * 2 + 2 + 8) * 4
+
+
+def test_what_needs_no_files_is_checked_of_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'ext\.sw': .* without rows and head, but recipe 'fuse'"):
+        with_elsewhere(tmp_path, "thin-ret").plan()
+
+
 def test_the_nine_targets_have_sizes_and_xlmr_its_shape(tmp_path: Path) -> None:
     """The official suites can be planned by who has nothing; sums of the published numbers."""
     plan = bench_of(write_sizes(tmp_path), "xtreme").plan()
@@ -137,15 +217,24 @@ def test_the_nine_targets_have_sizes_and_xlmr_its_shape(tmp_path: Path) -> None:
 
 def test_the_world_needs_no_sizes_and_no_step_has_a_key_of_a_real_one(tmp_path: Path) -> None:
     """Else a plan from sizes could call finished what is only of the same number of rows."""
-    declared = bench_of(write_catalog(tmp_path / "tiny"), "tiny")
+    save(tmp_path / "adapter")
+    declared = bench_of(write_catalog(tmp_path / "tiny", extra=COPIED), "tiny")
     real = replace(declared, from_sizes=False).plan()
     plan = declared.plan()
     assert step_rows(plan) == step_rows(real)
     assert step_rows(plan)["source tiny.A0"] == (48, 0)
+    assert step_rows(plan)["copy ext.B0"] == (0, 0)
     assert set(real.steps).isdisjoint(plan.steps)
 
 
 # --- shapes ---
+
+
+def test_backbones_without_files_have_steps_of_their_own(tmp_path: Path) -> None:
+    one = bench_of(write_sizes(tmp_path / "one")).plan()
+    two = bench_of(write_two_backbones(tmp_path / "two")).plan()
+    assert (len(one.steps), len(two.steps)) == (13, 26)
+    assert {step.work.backbone.name for step in two.steps.values()} == {"thin", "wide"}
 
 
 def backbone(kind: str = "hub", **values: Any) -> Backbone:

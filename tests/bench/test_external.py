@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from adapters.composition import Fuse, Stack
+from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import load_file
 
 from harness.bench import Bench, Plan, Settings
@@ -228,6 +229,17 @@ def test_what_does_not_fit_is_refused(
     refused(done, out, "source 'ext.B0'", "adapter_config.json", *said)
 
 
+@pytest.mark.parametrize("order", ["tiny.A0, ext.B0", "ext.B0, tiny.A0"])
+def test_it_must_be_like_what_is_trained_here_wherever_it_stands(
+    tmp_path: Path, order: str
+) -> None:
+    catalog, out = catalog_in(tmp_path / "catalog", config="double_seq_bn"), tmp_path / "out"
+    file = catalog / "source_sets/ext-two.yaml"
+    file.write_text(file.read_text().replace("tiny.A0, ext.B0", order))
+    done = Runner(catalog, "ext").run(out)
+    refused(done, out, "source 'ext.B0'", "config.mh_adapter", "as in source 'tiny.A0'")
+
+
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     catalog, out = catalog_in(tmp_path / "catalog"), tmp_path / "out"
     shutil.rmtree(catalog / "adapter")
@@ -307,6 +319,26 @@ def test_data_lists_and_checks_it(runner: Runner, tmp_path: Path) -> None:
     assert tables.code == 0, tables.err
     assert "tiny.A0" in tables.out
     assert "ext.B0" not in tables.out  # the tables are of rows
+
+
+def test_data_check_reports_all_where_the_hub_does_not_answer(
+    runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = Path(shutil.copytree(runner.catalog, tmp_path / "catalog"))
+    hub = f"{{hub: acme/adapter, revision: {'ab' * 20}}}"
+    (catalog / "sources/ext.B0.yaml").write_text(SOURCE.replace("{folder: ../adapter}", hub))
+
+    def snapshot(*_: Any, **__: Any) -> str:
+        raise LocalEntryNotFoundError("no connection")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+    done = xstilts("data", "check", "--json", "--suite", "ext", "--catalog", catalog)
+    assert (done.code, len(done.err.splitlines())) == (2, 1)
+    assert "0 files missing, 1 splits wrong" in done.errors[0]
+    rows = {(row["name"], row["split"]): row for row in json.loads(done.out)["rows"]}
+    assert rows["tiny.A0", "train"]["status"] == "ok"
+    assert rows["ext.B0", "adapter"]["status"] == "wrong"
+    assert "no connection" in rows["ext.B0", "adapter"]["problem"]
 
 
 def test_a_container_sees_its_folder_and_what_links_in_it_lead_to(tmp_path: Path) -> None:

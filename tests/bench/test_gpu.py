@@ -28,7 +28,7 @@ from harness.bench.flops import Parts
 from harness.catalog import Shape
 from harness.errors import InputError
 from harness.model import Assembly, Numerics, add_adapter, add_fusion, remove_pooler
-from tests.declared import bench_of, write_sizes
+from tests.declared import bench_of, write_sizes, write_two_backbones
 from tests.nano import NANO
 
 # tests/declared.py on paper: d 8, feed-forward 16, 2 layers, bottleneck 2; rows of 20 tokens.
@@ -198,7 +198,24 @@ def test_hours_are_operations_over_the_share_of_the_peak(tmp_path: Path) -> None
         ("NVIDIA GeForce RTX 4090", ["RTX-4090"]),
         ("NVIDIA L4", ["L4"]),
         ("Tesla V100-SXM2-32GB", ["V100"]),
+        ("Tesla V100-SXM3-32GB", []),
         ("Tesla T4", ["T4"]),
+        # Parts of a GPU, and other cards of that name
+        ("NVIDIA H100 80GB HBM3 MIG 1g.10gb", []),
+        ("NVIDIA A100-SXM4-40GB MIG 3g.20gb", []),
+        ("NVIDIA L40S-12Q", []),
+        ("GRID T4-8C", []),
+        ("NVIDIA GeForce RTX 4090 Laptop GPU", []),
+        ("NVIDIA GeForce RTX 4090 D", []),
+        ("NVIDIA H100 PCIe", []),
+        ("NVIDIA H100 NVL", []),
+        ("NVIDIA H200 NVL", []),
+        ("NVIDIA GH200 480GB", []),
+        ("NVIDIA A100-PCIE-40GB", ["A100-40GB"]),
+        ("NVIDIA A100-SXM-64GB", []),
+        ("Tesla V100-SXM2-16GB", []),
+        ("Tesla V100-PCIE-32GB", []),
+        ("Tesla V100S-PCIE-32GB", []),
         ("NVIDIA RTX A6000", []),
         (None, []),
     ],
@@ -208,9 +225,10 @@ def test_a_gpu_is_known_by_what_it_calls_itself(reported: str | None, names: lis
 
 
 def test_a_speed_measured_on_such_a_gpu_wins(tmp_path: Path) -> None:
-    bench = bench_of(write_sizes(tmp_path / "catalog"))
+    longer = {"sources/asked.sw.yaml": ("max_length: 20", "max_length: 50")}
+    bench = bench_of(write_sizes(tmp_path / "catalog", longer))
     plan = bench.plan()
-    pairs, asked = (step for step in plan.steps.values() if step.kind == "source")
+    pairs, _ = (step for step in plan.steps.values() if step.kind == "source")
     folder = tmp_path / "source" / pairs.key
     folder.mkdir(parents=True)
     settings = replace(bench.settings, store=tmp_path)
@@ -225,9 +243,13 @@ def test_a_speed_measured_on_such_a_gpu_wins(tmp_path: Path) -> None:
     assert outlook.measured == outlook.measured_there == {"source"}
     assert len(outlook.missing) == len(plan.steps) - 1
     sources, *others = outlook.groups()
-    assert sources.device_hours() == pytest.approx(1000 * asked.cost / pairs.cost / 3600)
+    # 3 epochs of 30 rows and of 5 on dev, of 50 tokens, whose attention is 4 50 8 = 1600: time goes
+    # by operations, of which a token of a longer row takes more.
+    forward, backward = 2 * (1024 + 1600 + 64), 1024 + 3200 + 128 + 96
+    flops = 4500 * (forward + backward) + 750 * forward
+    seconds = 1000 * flops / PAPER["source pairs.en"][1]
+    assert sources.device_hours() == pytest.approx(seconds / 3600)
     # What it did in one arithmetic says nothing about another.
-    flops = outlook.computes[asked.id].flops
     assert sources.device_hours(speed) == pytest.approx(speed.seconds(flops) / 3600)
     for other in (None, "NVIDIA L4"):
         outlook = after(other)
@@ -237,6 +259,46 @@ def test_a_speed_measured_on_such_a_gpu_wins(tmp_path: Path) -> None:
     assert others[0].device_hours() == pytest.approx(
         PAPER["direct -> thin-nli"][1] / 4.86e12 / 3600
     )
+
+
+def test_a_measured_speed_goes_by_the_size_of_the_encoder(tmp_path: Path) -> None:
+    """Four layers of 16, 32 wide inside, beside two of 8, 16 wide: 2 * 2 * 2 times as much."""
+    bench = bench_of(write_two_backbones(tmp_path / "catalog"))
+    plan = bench.plan()
+    pairs = {
+        step.work.backbone.name: step for step in plan.steps.values()
+        if step.label.startswith("source pairs.en")
+    }  # fmt: skip
+    settings = replace(bench.settings, store=tmp_path)
+
+    def seconds(done: dict[str, float], of: str) -> float:
+        for name, wall in done.items():
+            artifact = tmp_path / "source" / pairs[name].key
+            artifact.mkdir(parents=True, exist_ok=True)
+            (artifact / "costs.json").write_text(json.dumps({"wall_seconds": wall}))
+        ids = frozenset(pairs[name].id for name in done)
+        return look_at(plan, ids, settings, None).seconds[pairs[of].id]
+
+    assert seconds({"thin": 100.0}, "wide") == pytest.approx(800)
+    assert seconds({"wide": 100.0}, "thin") == pytest.approx(12.5)
+    assert seconds({"thin": 100.0, "wide": 1700.0}, "thin") == pytest.approx(200)
+
+
+@pytest.mark.parametrize(
+    ("mixture", "tokens"),
+    [
+        ("", 2 * (100 * 44 + 30 * 50)),  # as the operations above
+        ("mixture: {sampling: proportional, cap: 50}\n", 2 * (50 * 44 + 30 * 50)),
+    ],
+)
+def test_a_cost_is_the_tokens_of_each_task(tmp_path: Path, mixture: str, tokens: int) -> None:
+    changed = {"source_sets/thin-two.yaml": ("asked.sw]\n", f"asked.sw]\n{mixture}")}
+    plan = bench_of(write_sizes(tmp_path, changed)).plan()
+    costs = {step.label.removesuffix(" (seed 1)"): step.cost for step in plan.steps.values()}
+    assert costs["fuse[thin-two] -> thin-ret"] == pytest.approx(tokens * 1.6)  # two adapters below
+    assert costs["source pairs.en"] == 3 * 100 * 20
+    assert costs["source asked.sw"] == 3 * 30 * 20
+    assert costs["score direct on thin-ret"] == pytest.approx(6 * 2 * 12 / 3)
 
 
 def test_an_unmeasured_speed_goes_by_the_size_of_the_encoder(tmp_path: Path) -> None:

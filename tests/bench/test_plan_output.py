@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.bench.conftest import Done, Results, Runner, xstilts
-from tests.declared import write_sizes
+from tests.declared import ELSEWHERE, write_sizes
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +57,8 @@ def test_device_hours_name_what_they_rest_on(plan: Any) -> None:
     # 669,000 a second: 74 seconds
     row = ["source", "2", "0", "2", "0.0", "M", "<", "0.01", "0.0207"]
     assert cells(done.out, "source ")[:9] == row
-    assert "device-hours of one H100 in fp32: an upper bound" in done.out
-    assert "with --dtype bf16 about < 0.01, at 0.25 of 989.4 TFLOP/s" in done.out
+    assert "device-hours of one H100 in fp32: an estimate by the constants below;" in done.out
+    assert "with --dtype bf16" not in done.out  # in which another share would be reached
     assert ": fits (factors fitted to fp32 on CPUs, unmeasured on GPUs)" in done.out
     assert "66.9 TFLOP/s  data sheet: NVIDIA H100 SXM" in done.out
     assert cells(done.out, "share of the peak")[-2:] == ["1e-08", "--share"]
@@ -65,12 +66,17 @@ def test_device_hours_name_what_they_rest_on(plan: Any) -> None:
     assumed = plan("--sizes", "--gpu", "L4", "--dtype", "bf16")
     assert cells(assumed.out, "share of the peak")[-3:] == ["0.25", "unmeasured:", "assumed"]
     assert "with --dtype bf16" not in assumed.out
+    slow = plan("--sizes", "--gpu", "h100")
+    assert "with --dtype bf16 about < 0.01, at 0.25 of 989.4 TFLOP/s" in slow.out
 
 
 def test_json_has_numbers_and_what_is_unmeasured(plan: Any) -> None:
     document = json.loads(plan("--sizes", "--gpu", "A100-40GB", "--tf32", "--json").out)
     assert {step["key"] for step in document["steps"]} == {None}
-    assert document["declared_sizes"] == {"unverified": {"thin-nli": ["test"]}, "without_dev": []}
+    assert document["declared_sizes"] == {
+        "unverified": {"thin-nli": ["test"]}, "without_dev": [], "unopened": [],
+        "short_of_tokens": [],
+    }  # fmt: skip
     gpu = document["gpu"]
     assert (gpu["arithmetic"], gpu["peak_tflops"], gpu["share"]) == ("tf32", 156.0, 0.35)
     assert gpu["unmeasured"] == ["share", "tokens_of_a_row", "memory"]
@@ -85,6 +91,57 @@ def test_a_step_too_large_for_the_gpu_is_said(tmp_path: Path) -> None:
     assert done.code == 0, done.err
     assert "of 14.9 GiB: does NOT fit: lower --batch-tokens" in done.out
     assert "full-ft -> xnli (seed 1)" in done.out
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "{recipes: [multitask], targets: [thin-nli], source_sets: [thin-two], row: joint}",
+        "{recipes: [fuse], targets: [thin-ret], source_sets: [thin-two], row: two}",
+    ],
+)
+def test_a_mixture_without_any_size_names_them(tmp_path: Path, block: str) -> None:
+    whole = "{recipes: [fuse], targets: [thin-nli, thin-ret], source_sets: [thin-two], row: two}"
+    catalog = write_sizes(
+        tmp_path / "sizes",
+        {
+            "sources/pairs.en.yaml": ("size: {train: 100, dev: 10}\n", ""),
+            "sources/asked.sw.yaml": ("size: {train: 30, dev: 5}\n", ""),
+            "suites/thin.yaml": (whole, block),
+        },
+    )
+    done = xstilts("plan", "thin", "--sizes", "--catalog", catalog, "--out", tmp_path / "out")
+    assert (done.code, len(done.err.splitlines())) == (2, 1)
+    for name in ("pairs.en", "asked.sw"):
+        assert f"source '{name}' (size.train)" in done.errors[0]
+
+
+def test_what_sizes_leave_unchecked_is_said(tmp_path: Path) -> None:
+    catalog = write_sizes(
+        tmp_path / "sizes",
+        {
+            "source_sets/pairs-one.yaml": ("[pairs.en]\n", "[pairs.en]\nbudget: {tokens: 9000}\n"),
+            "source_sets/thin-two.yaml": ("[pairs.en, asked.sw]", "[pairs.en, ext.sw]"),
+            "suites/thin.yaml": ("targets: [thin-nli, thin-ret], source_sets: [thin-two]",
+                                 "targets: [thin-nli], source_sets: [thin-two]"),
+        },
+    )  # fmt: skip
+    (catalog / "sources/ext.sw.yaml").write_text(ELSEWHERE)
+    arguments = ["plan", "thin", "--sizes", "--catalog", str(catalog), "--out", str(tmp_path)]
+    done = xstilts(*arguments)
+    assert done.code == 0, done.err
+    assert re.search(r"adapters from elsewhere, not opened, .*: ext\.sw\n", done.out)
+    assert re.search(r"fewer tokens than the budget asks for: pairs\.en\n", done.out)
+    declared = json.loads(xstilts(*arguments, "--json").out)["declared_sizes"]
+    assert (declared["unopened"], declared["short_of_tokens"]) == (["ext.sw"], ["pairs.en"])
+
+
+def test_nothing_is_done_in_a_plan_from_sizes(
+    plan: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out/store").mkdir(parents=True)
+    monkeypatch.setattr("harness.bench.Store.has", lambda *_: True)
+    assert "13 of 13 steps to do" in plan("--sizes").out
 
 
 @pytest.mark.parametrize(
@@ -113,6 +170,7 @@ def test_finished_steps_give_the_speed(tiny: Runner, finished: Results) -> None:
     assert cells(done.out, "source ")[:4] == ["source", "2", "1", "1"]
     # What is done here was done on a CPU, so it says nothing about an L40S.
     assert "measured, not computed" not in done.out
+    assert "with --dtype bf16" in done.out
     here = xstilts(
         "plan", tiny.suite, "--catalog", tiny.catalog, "--out", finished.out, "--seeds", "1,2"
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.catalog import Catalog, ExternalAdapter
-from harness.errors import InputError
+from harness.errors import InputError, InputErrors
 from tests.right_catalog import FILES
 
 NAME = "sources/ext.sw.yaml"
@@ -45,6 +45,21 @@ def test_home_is_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     source = load(tmp_path, SOURCE.replace("near/it", "~/it")).source("ext.sw")
     assert source.adapter == ExternalAdapter(folder="/home/me/it")
+
+
+def test_a_home_of_nobody_is_one_line_of_its_file(tmp_path: Path) -> None:
+    backbone = tmp_path / "backbones/theirs.yaml"
+    backbone.parent.mkdir()
+    backbone.write_text(
+        "name: theirs\ndescription: Another's.\nkind: folder\npath: ~nosuchuser/b\n"
+        "reduction_factor: 4\nlicence: MIT\n"
+    )
+    with pytest.raises(InputErrors) as caught:
+        load(tmp_path, SOURCE.replace("near/it", "~nosuchuser/it"))
+    said = ["backbones/theirs.yaml: path: got '~nosuchuser/b'; allowed: a path, with ~ for",
+            f"{NAME}: adapter.folder: got '~nosuchuser/it'; allowed: a path, with ~ "]  # fmt: skip
+    lines = caught.value.lines
+    assert all(text in line for text, line in zip(said, lines, strict=True)), lines
 
 
 @pytest.mark.parametrize("subfolder", ["", "nli/best"])

@@ -37,6 +37,12 @@ def test_counts_of_900_90_and_10_rows(mixture: Mixture, counts: list[int]) -> No
     assert epoch_counts([900, 90, 10], mixture) == counts
 
 
+@pytest.mark.parametrize("mixture", [Mixture(), Mixture("uniform"), T2, Mixture(cap=5)])
+def test_nothing_makes_an_epoch_of_nothing(mixture: Mixture) -> None:
+    """So it is in a plan from sizes that are missing, which are then named."""
+    assert epoch_counts([0, 0], mixture) == [0, 0]
+
+
 @given(SIZES, st.sampled_from([Mixture(), Mixture("uniform"), T2, Mixture(cap=50)]))
 def test_an_epoch_has_as_many_rows_as_the_capped_sizes(sizes: list[int], mixture: Mixture) -> None:
     counts = epoch_counts(sizes, mixture)
