@@ -6,6 +6,7 @@ are left out: together below 1 % at XLM-R Large's width.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from harness.bench.lengths import epochs, example_tokens, mean_tokens
@@ -24,6 +25,7 @@ from harness.bench.steps import (
 )
 from harness.catalog import Shape, Training
 from harness.formats import get_format
+from harness.model import output_pays, scores_pay
 from harness.recipes import get_recipe
 
 
@@ -48,15 +50,25 @@ class Parts:
     trained: int = 0  # adapters on top
     full: bool = False  # the backbone itself is trained
 
-    def forward(self, shape: Shape, length: float, layers: int | None = None) -> float:
-        """Operations of a token in a row of `length` tokens, through so many layers."""
-        each = _linears(shape) + _attention(shape, length)
-        each += (self.frozen + self.trained) * self._adapter(shape)
+    def forward(
+        self,
+        shape: Shape,
+        length: float,
+        layers: int | None = None,
+        batch: float | None = None,
+    ) -> float:
+        """Operations of a token in a row of `length` tokens, through so many layers.
+
+        In a training pass of `batch` tokens; or in evaluation, where fusions are folded once.
+        """
+        each = _linears(shape) + _attention(shape, length) + self.trained * self._adapter(shape)
         if self.fused:
-            each += sum(self._fusion(shape))
+            each += self._folded(shape) if batch is None else self._fusion(shape, batch).forward
+        else:
+            each += self.frozen * self._adapter(shape)
         return (shape.layers if layers is None else layers) * each
 
-    def backward(self, shape: Shape, length: float) -> float:
+    def backward(self, shape: Shape, length: float, batch: float = math.inf) -> float:
         """The same for the gradients.
 
         A product needs its forward's operations again for the gradient of its input, and again for
@@ -66,24 +78,55 @@ class Parts:
         linears, attention, adapter = _linears(shape), _attention(shape, length), 0.0
         if self.full:
             return shape.layers * 2 * (linears + attention)
-        adapter, (projections, mixing) = self._adapter(shape), (0.0, 0.0)
-        if self.fused:
-            projections, mixing = self._fusion(shape)
-        upper = linears + 2 * attention + self.frozen * adapter
-        upper += 2 * (projections + mixing + self.trained * adapter)
+        adapter = self._adapter(shape)
+        upper = linears + 2 * attention + 2 * self.trained * adapter
         # In the lowest layer the inputs of what is trained first need no gradient.
-        on_trained = 2.0 if self.fused else 1.5
-        lowest = projections + 2 * mixing + self.trained * on_trained * adapter
-        return (shape.layers - 1) * upper + lowest
+        lowest = self.trained * (2.0 if self.fused else 1.5) * adapter
+        if self.fused:
+            fusion = self._fusion(shape, batch)
+            return (shape.layers - 1) * (upper + fusion.upper) + lowest + fusion.lowest
+        return (shape.layers - 1) * (upper + self.frozen * adapter) + lowest
 
     def _adapter(self, shape: Shape) -> float:
         """Down and up."""
         return 2 * 2 * shape.hidden_size * self.bottleneck
 
-    def _fusion(self, shape: Shape) -> tuple[float, float]:
-        """Query, and key and value of every adapter; scores and sum (as the library computes)."""
-        d = shape.hidden_size
-        return 2 * (1 + 2 * self.frozen) * d * d, 2 * 2 * self.frozen * d
+    def _folded(self, shape: Shape) -> float:
+        """Down-projections, scores and output of a folded fusion."""
+        return 2 * shape.hidden_size * (3 * self.frozen * self.bottleneck + 2 * self.frozen)
+
+    def _fusion(self, shape: Shape, batch: float) -> _Fusion:
+        """The frozen adapters and their fusion in a training pass, as `fusion_algebra.fuse` does."""
+        d, width = shape.hidden_size, self.frozen * self.bottleneck
+        basis = width + self.frozen
+        down, outer, square = 2 * width * d, 2 * basis * d, 2 * d * d
+        scores = outer + 2 * d  # b_k is one more column
+        found = _Fusion(down, down, 0.0)
+        if scores_pay(batch, d, width, grad=True):
+            keys, whole = square * basis / batch, square * (basis + 1) / batch
+            found += _Fusion(scores, 2 * scores, scores)
+            found += _Fusion(keys + whole, keys + 2 * whole, keys + 2 * whole)
+        else:
+            found += _Fusion(outer, outer, outer)
+            found += _Fusion(2 * square + 2 * d, 4 * square + 4 * d, 3 * square + 4 * d)
+        if output_pays(batch, d, width, grad=True):
+            product = square * basis / batch
+            return found + _Fusion(outer + product, *(2 * [2 * outer + product]))
+        return found + _Fusion(outer + square, *(2 * [outer + 2 * square]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Fusion:
+    """Operations of a token: forward, and of its gradients in an upper and in the lowest layer."""
+
+    forward: float
+    upper: float
+    lowest: float
+
+    def __add__(self, other: _Fusion) -> _Fusion:
+        return _Fusion(
+            self.forward + other.forward, self.upper + other.upper, self.lowest + other.lowest
+        )
 
 
 def compute(plan: Plan, step: Step) -> Compute:
@@ -123,8 +166,10 @@ def _training(reads: tuple[Reads, ...], training: Training, shape: Shape, parts:
         tokens = example_tokens(one.format, one.max_length)
         trained = count * one.train * tokens
         scored = (training.evaluations or count) * one.dev * tokens
-        forward, backward = parts.forward(shape, length), parts.backward(shape, length)
-        total += Compute(trained + scored, trained * (forward + backward) + scored * forward)
+        batch = training.batch_tokens or (training.batch_size or 1) * tokens
+        each = parts.forward(shape, length, batch=batch) + parts.backward(shape, length, batch)
+        flops = trained * each + scored * parts.forward(shape, length)
+        total += Compute(trained + scored, flops)
     return total
 
 

@@ -26,6 +26,7 @@ from harness.model.backbone import (
 from harness.model.external import OpenedAdapter, open_adapter, read_adapter
 from harness.model.external_fit import check_fits, check_fuses, import_adapter
 from harness.model.fused_layers import attentions_to, folded, use_fused_layers
+from harness.model.fusion_algebra import output_pays, scores_pay
 from harness.model.numerics import Numerics, resolve_numerics
 
 __all__ = [
@@ -53,9 +54,11 @@ __all__ = [
     "load_tokenizer",
     "locate_backbone",
     "open_adapter",
+    "output_pays",
     "read_adapter",
     "remove_pooler",
     "resolve_numerics",
+    "scores_pay",
     "silence_libraries",
     "stored_parameters",
     "use_fused_layers",

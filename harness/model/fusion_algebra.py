@@ -157,23 +157,26 @@ def fuse(
     """Output and attention, with what pays for so many tokens folded in this pass."""
     tokens, grad = hidden.numel() // hidden.shape[-1], torch.is_grad_enabled()
     z = packed.bottlenecks(hidden)
-    scores = fold_scores(fusion, packed) if _pays(tokens, packed, 2, 5, grad) else None
-    output = fold_output(fusion, packed) if _pays(tokens, packed, 1, 2, grad) else None
+    d, width = packed.down.shape[1], packed.width
+    scores = fold_scores(fusion, packed) if scores_pay(tokens, d, width, grad=grad) else None
+    output = fold_output(fusion, packed) if output_pays(tokens, d, width, grad=grad) else None
     mapped = map_query(fusion, packed, query, scores)
     p = softmax_scores(fusion, packed.count, z, mapped)
     return mix(fusion, packed, z, p, output) + residual, p
 
 
-def _pays(tokens: int, packed: PackedAdapters, saved: int, products: int, grad: bool) -> bool:
-    """Whether folding saves multiply-adds: `saved` products of d^2 a token (3 with gradients).
+def scores_pay(tokens: int | float, d: int, width: int, *, grad: bool) -> bool:
+    """Whether a pass of so many tokens has fewer multiply-adds with Q, K and B folded.
 
-    Folding takes `products` of N r d^2 a pass with gradients, `saved` without; with gradients each
-    token adds the N r d of a weight's gradient, as what is folded depends on trained weights.
+    With gradients folding takes 5 products of N r d^2 and saves 2 d^2 a token, three times, but the
+    gradient of what is folded takes N r d a token.
     """
-    d, width = packed.down.shape[1], packed.width
-    if not grad:
-        return tokens > width
-    return tokens * (3 * saved * d - width) > products * width * d
+    return tokens * (6 * d - width) > 5 * width * d if grad else tokens > width
+
+
+def output_pays(tokens: int | float, d: int, width: int, *, grad: bool) -> bool:
+    """The same for V and B: 2 products of N r d^2 against d^2 a token."""
+    return tokens * (3 * d - width) > 2 * width * d if grad else tokens > width
 
 
 @dataclass(slots=True)

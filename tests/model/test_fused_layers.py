@@ -57,7 +57,8 @@ CASES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
 @pytest.fixture(params=["folded", "pushed-back"])
 def order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both orders of the products, whatever would pay."""
-    monkeypatch.setattr(algebra, "_pays", lambda *_: request.param == "folded")
+    for rule in ("scores_pay", "output_pays"):
+        monkeypatch.setattr(algebra, rule, lambda *_, **__: request.param == "folded")
 
 
 @pytest.fixture
