@@ -96,7 +96,7 @@ class Parts:
         return 2 * shape.hidden_size * (3 * self.frozen * self.bottleneck + 2 * self.frozen)
 
     def _fusion(self, shape: Shape, batch: float) -> _Fusion:
-        """The frozen adapters and their fusion in a training pass, as `fusion_algebra.fuse` does."""
+        """Frozen adapters and their fusion in a training pass, as `fusion_algebra.fuse` does."""
         d, width = shape.hidden_size, self.frozen * self.bottleneck
         basis = width + self.frozen
         down, outer, square = 2 * width * d, 2 * basis * d, 2 * d * d

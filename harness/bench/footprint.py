@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from harness.bench.lengths import example_tokens
 from harness.bench.plan import Plan
+from harness.bench.scoring import TOGETHER
 from harness.bench.steps import (
     BackboneWork,
     ExternalWork,
@@ -103,13 +105,15 @@ def _passes(
 
 
 def _predicting(shape: Shape, work: PredictWork, step: Step, settings: Settings) -> int:
-    """Bytes of a pass, of the largest language's rows with their outputs, of all examples."""
+    """Bytes of a pass, of the rows with outputs that are held at once, of all examples."""
     factor = (_PREDICT + _PREDICT_SOURCE * len(adapter_steps(work.sources))) * _width(settings)
     activations = factor * settings.predict_tokens * shape.hidden_size
     task_format = get_format(work.target.format)
     output = _OUTPUT if task_format.trained else shape.hidden_size * _FLOAT  # or a vector
-    held = step.largest * task_format.typical_rows * (_ROW + output)
-    return int(activations) + held + step.rows * _EXAMPLE
+    example = example_tokens(work.target.format, work.target.max_length)
+    held = max(step.largest, min(step.rows, int(TOGETHER / example)))
+    rows = held * task_format.typical_rows * (_ROW + output)
+    return int(activations) + rows + step.rows * _EXAMPLE
 
 
 def _loaded(shape: Shape, added: int) -> int:

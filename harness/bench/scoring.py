@@ -137,7 +137,7 @@ class Scorer:
 
 
 Passed = tuple[Sequence[Logits], Sequence[Feature], Sequence[Any], Sequence[str], EncodeOptions]
-_TOGETHER = 500_000  # tokens whose logits are held at once
+TOGETHER = 500_000  # tokens whose logits are held at once
 
 
 @dataclass(slots=True)
@@ -172,7 +172,7 @@ class Pass:
         for name, dataset in datasets.items():
             features = self.encode(dataset)
             tokens = _tokens(features)
-            if group and size + tokens > _TOGETHER:
+            if group and size + tokens > TOGETHER:
                 yield from self._group(group, datasets)
                 group, size = {}, 0
             group[name] = features

@@ -44,8 +44,8 @@ from tests.nano import NANO
 FORWARD, BACKWARD = 2 * (1024 + 640 + 64), 1024 + 1280 + 128 + 96
 # A folded fusion of two (N r = 4): 4 rows down, 4 + 2 for scores, 4 + 2 for the output, of 2 8
 # each. In training scores have one more, and a pass of 10 rows of 20 tokens folds: K B (2 64 6),
-# its product with Q (2 64 7), V B (2 64 6). Backward: twice the scores and the output, once down; K B
-# and V B once, the product with Q twice; in the lowest layer no gradient goes below the weights.
+# its product with Q (2 64 7), V B (2 64 6). Backward: twice the scores and the output, once down;
+# K B and V B once, the product with Q twice; in the lowest layer no gradient goes below weights.
 FUSED = 2 * (1024 + 640 + 64 + 16 * (4 + 6 + 6))
 FUSED_TRAINED = 2 * (1024 + 640 + 64 + 16 * (4 + 7 + 6) + 128 * (6 + 7 + 6) / 200)
 FUSED_FOLDS = 128 * (6 + 2 * 7 + 6) / 200

@@ -49,7 +49,7 @@ def test_languages_together_are_as_each_alone(
     found["together"] = dict(run().together(sets))
     found["backwards"] = dict(run().together(dict(reversed(sets.items()))))
     found["single rows"] = dict(run(1).together(sets))
-    monkeypatch.setattr(scoring, "_TOGETHER", 200)
+    monkeypatch.setattr(scoring, "TOGETHER", 200)
     found["in groups"] = dict(run().together(sets))
     for way, passed in found.items():
         assert set(passed) == set(sets), way
