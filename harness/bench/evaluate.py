@@ -70,7 +70,8 @@ def evaluate_model(
     for target in targets:
         scored_sets(scorer.data, target)  # a wrong file is found before anything is computed
     scorer.settings.numerics.apply()
-    base = load_backbone(backbone, scorer.settings.numerics.torch_device)
+    numerics = scorer.settings.numerics
+    base = load_backbone(backbone, numerics.torch_device, numerics.frozen_dtype)
     assembly = load_model(model, base)
     about = {
         "version": harness.__version__,

@@ -100,7 +100,10 @@ def _passes(
     longest = max(one.max_length for one in step.reads)
     example = max(one.max_length * get_format(one.format).typical_rows for one in step.reads)
     tokens = training.batch_tokens or (training.batch_size or 0) * example
-    found = _activations(shape, min(tokens, settings.micro_tokens), longest, adapters)
+    tokens = min(tokens, settings.micro_tokens)
+    found = _activations(shape, tokens, longest, adapters)
+    if settings.recompute:  # the inputs of layers, and all of one layer
+        found = found / shape.layers + tokens * shape.layers * shape.hidden_size * _FLOAT
     return found * _width(settings)
 
 

@@ -84,7 +84,8 @@ def sweep_layers(
     """
     sets = {code: _sets(scorer, target, code, on) for code in target.languages}
     scorer.settings.numerics.apply()
-    base = load_backbone(backbone, scorer.settings.numerics.torch_device)
+    numerics = scorer.settings.numerics
+    base = load_backbone(backbone, numerics.torch_device, numerics.frozen_dtype)
     form: Any = target_format(target, base.config.num_hidden_layers)
     variants = [RetrievalOptions(layer, pooling) for layer in layers for pooling in poolings]
     goal = Goal(target.name, form, target.labels, 0 if model is None else model.seed)

@@ -30,6 +30,7 @@ class Settings:
     numerics: Numerics
     micro_tokens: int = 16384
     predict_tokens: int = 16384
+    recompute: bool = False
     checkpoint_seconds: float | None = 60.0
     checkpoint_steps: int | None = None
 

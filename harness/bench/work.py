@@ -67,7 +67,7 @@ class Worker:
     should_stop: Callable[[], bool] = lambda: False
     scorer: Scorer = field(init=False)
     _store: Store = field(init=False)
-    _base: tuple[Path, XLMRobertaAdapterModel] | None = None
+    _base: tuple[tuple[Path, torch.dtype], XLMRobertaAdapterModel] | None = None
     _stopwatch: Stopwatch = field(default_factory=Stopwatch)  # of the step that is being done
 
     def __post_init__(self) -> None:
@@ -207,13 +207,12 @@ class Worker:
         }
 
     def _fit(self, step: Step, work: FitWork, folder: Path) -> dict[str, Any]:
-        base = self._load(work.backbone)
+        recipe = get_recipe(work.recipe.kind)
+        base = self._load(work.backbone, trained=recipe.full)
         tokenizer = load_tokenizer(self._folder(work.backbone))
         goal = self._goal(work.target, base, work.seed)
         sources = self._sources(work.sources)
-        assembly = get_recipe(work.recipe.kind).assemble(
-            base, goal, sources, work.backbone.reduction_factor
-        )
+        assembly = recipe.assemble(base, goal, sources, work.backbone.reduction_factor)
         if work.mode == "mixture":
             parts = [
                 (
@@ -294,7 +293,8 @@ class Worker:
             on_step=self._report,
             should_stop=self.should_stop,
         )
-        result = trainer.run()
+        with assembly.recomputing(self.settings.recompute):
+            result = trainer.run()
         assembly.save(folder / "trained")
         _write_json(folder / "trained" / ABOUT, about)
         _write_json(folder / "training.json", asdict(result))
@@ -334,14 +334,14 @@ class Worker:
             for ref in adapters.values()
         ]
 
-    def _load(self, backbone: BackboneRef) -> XLMRobertaAdapterModel:
-        folder = self._folder(backbone)
-        if self._base is None or self._base[0] != folder:
+    def _load(self, backbone: BackboneRef, *, trained: bool = False) -> XLMRobertaAdapterModel:
+        """The backbone; what is trained stays in float32, whatever the arithmetic."""
+        folder, numerics = self._folder(backbone), self.settings.numerics
+        key = folder, torch.float32 if trained else numerics.frozen_dtype
+        if self._base is None or self._base[0] != key:
             files = BackboneFiles(backbone.name, folder, backbone.digest, backbone.reduction_factor)
-            self._base = (
-                folder,
-                load_backbone(files, self.settings.numerics.torch_device),
-            )
+            self._base = None  # its memory first
+            self._base = key, load_backbone(files, numerics.torch_device, key[1])
         return self._base[1]
 
     def _folder(self, backbone: BackboneRef) -> Path:

@@ -47,6 +47,7 @@ def make_settings(options: dict[str, Any], store: Path) -> tuple[Settings, int]:
         bad_rows=options["bad_rows"],
         numerics=numerics,
         micro_tokens=options["batch_tokens"] or BATCH_TOKENS,
+        recompute=options["recompute"],
         predict_tokens=options["batch_tokens"]
         or (PREDICT_TOKENS_CPU if numerics.device == "cpu" else BATCH_TOKENS),
         checkpoint_seconds=options["checkpoint_seconds"],

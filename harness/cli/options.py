@@ -69,6 +69,12 @@ machine_options = all_of(
         f"[default: {BATCH_TOKENS}, and {PREDICT_TOKENS_CPU} for predicting on CPUs]",
     ),
     click.option(
+        "--recompute",
+        is_flag=True,
+        help="Training keeps only the inputs of layers and computes the rest again for gradients: "
+        "less memory, more time, the same numbers.",
+    ),
+    click.option(
         "--checkpoint-seconds",
         type=float,
         default=60.0,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,17 @@ class Assembly:
     def count_trainable(self) -> int:
         """Number of trained weights."""
         return sum(parameter.numel() for _, parameter in self.trainable())
+
+    @contextmanager
+    def recomputing(self, wanted: bool) -> Iterator[None]:
+        """Within it, if wanted, layers keep only their inputs for the backward pass."""
+        if wanted:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        try:
+            yield
+        finally:
+            if wanted:
+                self.model.gradient_checkpointing_disable()
 
     def snapshot(self) -> dict[str, torch.Tensor]:
         """Copies of the trained tensors, on the CPU."""

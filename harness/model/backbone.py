@@ -116,8 +116,14 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def load_backbone(files: BackboneFiles, device: torch.device) -> XLMRobertaAdapterModel:
-    """The pretrained encoder on `device`, frozen, in evaluation mode, without pooler and heads."""
+def load_backbone(
+    files: BackboneFiles, device: torch.device, dtype: torch.dtype = torch.float32
+) -> XLMRobertaAdapterModel:
+    """The pretrained encoder on `device`, frozen, in evaluation mode, without pooler and heads.
+
+    `dtype` is that of the matrices of its layers: under autocast to it they give the very numbers
+    of float32 ones, which would be cast in every pass. They cannot be trained.
+    """
     torch.manual_seed(0)  # a pooler that is not in the checkpoint is initialised, and then removed
     try:
         model, info = XLMRobertaAdapterModel.from_pretrained(
@@ -136,6 +142,10 @@ def load_backbone(files: BackboneFiles, device: torch.device) -> XLMRobertaAdapt
     # Saved adapters name their backbone; a path of this machine says nothing to anybody else.
     model.config._name_or_path = files.name
     model.requires_grad_(False)
+    for layer in model.roberta.encoder.layer:
+        for module in layer.modules():
+            if isinstance(module, torch.nn.Linear):
+                module.to(dtype)
     return model.to(device).eval()
 
 

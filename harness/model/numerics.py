@@ -37,6 +37,11 @@ class Numerics:
         return torch.device(self.device)
 
     @property
+    def frozen_dtype(self) -> torch.dtype:
+        """That of matrices which are not trained: they need not be cast to `dtype` in each pass."""
+        return DTYPES[self.dtype]
+
+    @property
     def gpu_name(self) -> str | None:
         """What the GPU calls itself; None on a CPU."""
         return None if self.device == "cpu" else torch.cuda.get_device_name(self.torch_device)

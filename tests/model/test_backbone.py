@@ -18,9 +18,14 @@ from transformers import XLMRobertaModel
 from harness.catalog import backbone_from_argument
 from harness.errors import InputError
 from harness.model import (
+    Assembly,
+    BackboneFiles,
     Numerics,
+    add_adapter,
+    add_fusion,
     check_backbone,
     fork_backbone,
+    load_backbone,
     load_tokenizer,
     resolve_numerics,
 )
@@ -313,3 +318,31 @@ def test_sharded_weights_are_found(folder: Path) -> None:
     check_backbone(folder)
     loaded = load_model(folder).roberta.state_dict()
     assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())
+
+
+@pytest.mark.parametrize("recipe", ["direct", "fuse"])
+def test_frozen_matrices_in_bf16_give_the_numbers_of_float32_ones(recipe: str) -> None:
+    """Autocast casts them the same way, in every pass."""
+    numerics = Numerics(dtype="bf16")
+    files, found = BackboneFiles("nano", NANO, "", 4), []
+    ids = torch.arange(10, 90).reshape(4, 20)
+    for dtype in (torch.float32, numerics.frozen_dtype):
+        base = load_backbone(files, torch.device("cpu"), dtype)
+        torch.manual_seed(1)
+        assembly = Assembly(fork_backbone(base, share=True))
+        for name in ("a", "b", "t"):
+            add_adapter(assembly.model, name, 4)
+        fusion = add_fusion(assembly.model, ["a", "b"])
+        fused = ["stack", ["fuse", "a", "b"], "t"]
+        assembly.activate(fused if recipe == "fuse" else "t")
+        groups = {"adapter": ["t"]} | ({"fusion": [fusion]} if recipe == "fuse" else {})
+        assembly.train_groups(groups)
+        with numerics.autocast():
+            states = assembly.model.eval().roberta(ids)[0]
+        states.square().sum().backward()
+        trained = assembly.trainable()
+        assert {p.dtype for _, p in trained} == {torch.float32}
+        found.append([states, *(p.grad for _, p in trained)])
+    assert base.roberta.encoder.layer[0].output.dense.weight.dtype == torch.bfloat16
+    assert base.roberta.encoder.layer[0].output.LayerNorm.weight.dtype == torch.float32
+    assert all(torch.equal(*pair) for pair in zip(*found, strict=True))

@@ -194,3 +194,25 @@ def test_a_single_example_too_large_is_told(base: Any) -> None:
     task = TrainTask("t-nli", _Cramped(0), features_of("nli", 8))
     with pytest.raises(WorkError, match="one example"):
         trainer_of(assemble(base, "nli"), [task]).run()
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_layers_computed_again_give_the_same_weights(base: Any, fused: bool) -> None:
+    """Bit by bit, as the dropout of the second time is that of the first; and less is kept."""
+    trained, kept = [], []
+    for again in (False, True):
+        assembly = with_fusion(base) if fused else assemble(base, "nli")
+        sizes: list[int] = []
+
+        def keep(tensor: torch.Tensor, into: list[int] = sizes) -> torch.Tensor:
+            into.append(tensor.numel())
+            return tensor
+
+        task = task_of("nli", features_of("nli", 12))
+        hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+        with assembly.recomputing(again), hooks:
+            trainer_of(assembly, [task]).run()
+        trained.append(assembly.snapshot())
+        kept.append(sum(sizes))
+    assert all(torch.equal(trained[0][name], trained[1][name]) for name in trained[0])
+    assert kept[1] < kept[0] / 2
