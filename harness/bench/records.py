@@ -20,7 +20,7 @@ from harness.bench.steps import Settings, SourceWork, adapter_steps
 from harness.bench.store import Store
 from harness.bench.work import FLOORS, PREDICTIONS, STATISTICS, TUNED
 from harness.canonical import file_digest, plain
-from harness.catalog import Suite, Target, Training
+from harness.catalog import SourceSet, Suite, Target, Training
 from harness.errors import WorkError
 from harness.formats import Format, Statistics
 from harness.model import check_backbone, stored_parameters
@@ -227,10 +227,17 @@ def _source_set(cell: Cell) -> dict[str, Any] | None:
     return {
         "name": one.name,
         "sources": [ref.name for ref in cell.sources],
-        "budget": str(one.budget) if one.budget else None,
+        "budget": _drawn(one),
         "mixture": str(one.mixture) if cell.mixes else None,
         "stand_ins": sorted({ref.source.name for ref in cell.sources if ref.source.stand_in}),
     }
+
+
+def _drawn(one: SourceSet) -> str | None:
+    """The budget, and whether sources were drawn in parallel; None where all rows trained."""
+    if one.budget is None:
+        return None
+    return f"{one.budget},parallel" if one.parallel else str(one.budget)
 
 
 def language_scores(

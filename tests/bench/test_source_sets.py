@@ -54,7 +54,8 @@ SETS = {
     # 48 rows of tiny.A0, 40 of pos.B0
     "halves": """
 sources: [{source: tiny.A0, share: 1/2}, {source: tiny.A0, share: 2/2}]
-budget: {examples: 25}""",
+budget: {examples: 25}
+parallel: true""",
     "both": """
 sources: [tiny.A0, pos.B0]
 mixture: {sampling: uniform, cap: 30}
@@ -212,9 +213,10 @@ def test_records_say_what_was_drawn(results: Results) -> None:
     }
     halves = records["tiny-nli", "halves"]
     assert halves["source_set"] == {
-        "name": "halves", "sources": ["tiny.A0-1of2", "tiny.A0-2of2"], "budget": "examples=25",
-        "mixture": None, "stand_ins": [],
+        "name": "halves", "sources": ["tiny.A0-1of2", "tiny.A0-2of2"],
+        "budget": "examples=25,parallel", "mixture": None, "stand_ins": [],
     }  # fmt: skip
+    assert dict(parse_signature(halves["signature"]))["budget"] == "examples=25,parallel"
     assert set(halves["setting"]["sources"]) == {"tiny.A0-1of2", "tiny.A0-2of2"}
     counts = halves["data"]["counts"]
     assert counts["tiny.A0-1of2/train"]["examples"] == 13
