@@ -17,6 +17,7 @@ from harness.model import Numerics
 # Raised when the code of a step changes what it computes; older artifacts are then made anew.
 STEP_VERSIONS = {"backbone": 2, "source": 2, "fit": 2, "predict": 1}
 EXTERNAL_VERSION = 1  # the like for copies of adapters from elsewhere, which are source steps too
+MIXTURE_VERSION = 2  # and for what an epoch takes of several sources, where that is not all of them
 _LIBRARIES = ("torch", "transformers", "adapters", "tokenizers", "numpy")
 
 
