@@ -16,7 +16,7 @@ from harness.bench.data import SuiteData
 from harness.bench.plan import Cell
 from harness.bench.record_data import RecordData
 from harness.bench.scoring import target_format, target_options
-from harness.bench.steps import Settings, SourceWork, adapter_steps
+from harness.bench.steps import Settings, SourceWork, adapter_steps, joint_hyperparameters
 from harness.bench.store import Store
 from harness.bench.work import FLOORS, PREDICTIONS, STATISTICS, TUNED
 from harness.canonical import file_digest, plain
@@ -148,8 +148,10 @@ class RecordMaker:
     def _setting(self, cell: Cell) -> dict[str, Any]:
         """How the target was trained (empty where it was not), and each source."""
 
+        factor = {"reduction_factor": cell.backbone.reduction_factor}
+
         def used(training: Training) -> dict[str, Any]:
-            return {**plain(training), "reduction_factor": cell.backbone.reduction_factor}
+            return {**plain(training), **factor}
 
         return {
             "name": cell.setting,
@@ -160,7 +162,7 @@ class RecordMaker:
                 else {"adapter": ref.work.digest}
                 for ref in cell.sources
             },
-            "joint": used(cell.joint) if cell.joint else None,
+            "joint": {**joint_hyperparameters(cell.joint), **factor} if cell.joint else None,
         }
 
     def _selection(self, cell: Cell, fitted: Mapping[str, Any] | None) -> dict[str, Any] | None:

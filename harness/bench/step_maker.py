@@ -27,6 +27,7 @@ from harness.bench.steps import (
     Step,
     Work,
     adapter_steps,
+    joint_hyperparameters,
     selecting,
     step_key,
 )
@@ -114,7 +115,9 @@ class StepMaker:
         trained = {
             **self._backbone_inputs(work.backbone),
             **inputs,
-            "training": plain(training),
+            "training": joint_hyperparameters(training)
+            if isinstance(work, JointWork)
+            else plain(training),
             "micro": self._micro(training.batch_tokens),
             "batch": self.settings.predict_tokens,  # dev scores select the weights
             "seed": work.seed,

@@ -18,6 +18,7 @@ from harness.model import Numerics
 STEP_VERSIONS = {"backbone": 2, "source": 2, "fit": 2, "predict": 1}
 EXTERNAL_VERSION = 1  # the like for copies of adapters from elsewhere, which are source steps too
 MIXTURE_VERSION = 2  # and for what an epoch takes of several sources, where that is not all of them
+_LENGTHS = ("max_length", "doc_stride")
 _LIBRARIES = ("torch", "transformers", "adapters", "tokenizers", "numpy")
 
 
@@ -190,6 +191,11 @@ class Step:
     def id(self) -> tuple[str, str]:
         """(kind, key)."""
         return (self.kind, self.key)
+
+
+def joint_hyperparameters(training: Training) -> dict[str, Any]:
+    """Those of one adapter for several sources: how long its rows may be each source says itself."""
+    return {name: value for name, value in plain(training).items() if name not in _LENGTHS}
 
 
 def selecting(sources: Sequence[SourceRef], target: Target) -> list[SourceRef]:

@@ -227,7 +227,10 @@ def test_records_say_what_was_drawn(results: Results) -> None:
     both = records["tiny-nli", "both"]
     assert both["source_set"]["mixture"] == "uniform,cap=30"
     assert both["source_set"]["stand_ins"] == ["pos.B0"]
-    assert both["setting"]["joint"]["epochs"] == 2
+    joint, own = both["setting"]["joint"], both["setting"]["sources"]["tiny.A0"]
+    assert joint["epochs"] == 2
+    assert set(own) - set(joint) == {"max_length", "doc_stride"}  # each source has its own
+    assert set(joint) <= set(own)
     assert both["scores"]["B0"]["seen"] == "language"
     signed = dict(parse_signature(both["signature"]))
     assert (signed["budget"], signed["mixture"], signed["stand-ins"]) == (

@@ -143,6 +143,13 @@ def test_suites_may_name_derived_sets(tmp_path: Path) -> None:
          "mixture.temperature: got 2.0"),
         ("budget:", "mixture: {sampling: random}\nbudget:",
          "mixture.sampling: got 'random'; allowed: one of proportional, uniform, temperature"),
+        *(
+            ("budget:", "settings: {adapters: {epochs: 1, learning_rate: 1e-4, batch_size: 8, "
+             f"{key}: 64}}}}\nbudget:",
+             f"settings.adapters.{key}: got 64; allowed: no value here: each source of the set has "
+             "its own; remove it")
+            for key in ("max_length", "doc_stride")
+        ),
         ("budget:", "settings: {adapters: {epochs: 1, learning_rate: 1e-4}}\nbudget:",
          "settings.adapters: got neither batch_size nor batch_tokens"),
     ],
