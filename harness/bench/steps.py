@@ -194,7 +194,7 @@ class Step:
 
 
 def joint_hyperparameters(training: Training) -> dict[str, Any]:
-    """Those of one adapter for several sources: how long its rows may be each source says itself."""
+    """Those of one adapter for several sources, each of which says how long its rows may be."""
     return {name: value for name, value in plain(training).items() if name not in _LENGTHS}
 
 

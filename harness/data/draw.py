@@ -1,8 +1,8 @@
 """Which training rows of a source a set takes: a share of them, a number of them, by a seed.
 
 A row's place in the order of drawing is the hash of the seed, of its source, and of its group (its
-parallel row) or id, not of its position. Sources are drawn independently, so that two which hold the
-same rows do not give the same ones; a parallel draw leaves the source out of the hash, and then
+parallel row) or id, not of its position. Sources are drawn independently, so that two that hold
+the same rows do not give the same ones; a parallel draw leaves the source out of the hash, and then
 translations of the same rows are drawn together, even where a file lacks some of them.
 """
 

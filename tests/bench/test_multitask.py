@@ -145,7 +145,14 @@ def test_plans_count_the_examples_that_are_trained_on(tmp_path: Path) -> None:
         assert {one.example for one in features} == set(range(len(rows)))
     assert len(tasks[2].features) > 1.5 * len(rows)
     trainer = Trainer(
-        None, tasks, step.work.training, Numerics(), "s", 1, 10**6, step.work.mixture  # type: ignore[arg-type]
+        None,
+        tasks,
+        step.work.training,
+        Numerics(),
+        "s",
+        1,
+        10**6,
+        step.work.mixture,  # type: ignore[arg-type]
     )
     schedule, epochs = trainer._schedule()
     trained = [Counter[int]() for _ in tasks]

@@ -72,8 +72,8 @@ def test_a_mixture_is_of_examples_each_with_all_its_windows(
     """Four examples of three windows, ten of one: 12 and 10 features, if they were counted."""
     long = [replace(one, example=i // 3) for i, one in enumerate(features_of("nli", 12))]
     short = features_of("nli", 10, seed=1)
-    example = {one.rows: (name, one.example) for name, features in (("long", long), ("short", short))
-               for one in features}  # fmt: skip
+    example = {one.rows: ("long", one.example) for one in long}
+    example |= {one.rows: ("short", one.example) for one in short}
     note = _Noting()
     tasks = [TrainTask("t-nli", note, features) for features in (long, short)]
     training = replace(TRAINING, epochs=3)
@@ -90,7 +90,9 @@ def test_a_mixture_is_of_examples_each_with_all_its_windows(
         assert all(count % 3 == 0 for (name, _), count in seen.items() if name == "long")
         assert len(windows) == sum(3 if name == "long" else 1 for name, _ in seen)
         visits = Counter({key: n // 3 if key[0] == "long" else n for key, n in seen.items()})
-        found = [sum(n for key, n in visits.items() if key[0] == name) for name in ("long", "short")]
+        found = [
+            sum(n for key, n in visits.items() if key[0] == name) for name in ("long", "short")
+        ]
         assert tuple(found) == counts
         often += visits
     for name, size in (("long", 4), ("short", 10)):  # none again before each has come
