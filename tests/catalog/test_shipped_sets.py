@@ -48,6 +48,7 @@ def declared(name: str, part: int = 1) -> Dataset:
     """
     source = CATALOG.source(name)
     assert source.size is not None, name
+    assert source.train is not None
     pieces = source.train.pieces(source.language)
     sizes = PIECES.get(name, ((name, source.size.train),))
     assert sum(size for _, size in sizes) == source.size.train
