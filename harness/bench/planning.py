@@ -245,7 +245,7 @@ def draws(source_set: SourceSet) -> Iterator[tuple[Member, Draw]]:
     members, budget = source_set.sources, source_set.budget
     parts = (budget or Budget()).parts(len(members))
     for member, part in zip(members, parts, strict=True):
-        yield member, Draw(member.part, part.examples, part.tokens)
+        yield member, Draw(member.part, part.examples, part.tokens, source_set.parallel)
 
 
 def _row(recipe: Recipe, source_set: SourceSet | None, name: str) -> str:

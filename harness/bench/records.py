@@ -16,11 +16,11 @@ from harness.bench.data import SuiteData
 from harness.bench.plan import Cell
 from harness.bench.record_data import RecordData
 from harness.bench.scoring import target_format, target_options
-from harness.bench.steps import Settings, SourceWork, adapter_steps
+from harness.bench.steps import Settings, SourceWork, adapter_steps, joint_hyperparameters
 from harness.bench.store import Store
 from harness.bench.work import FLOORS, PREDICTIONS, STATISTICS, TUNED
 from harness.canonical import file_digest, plain
-from harness.catalog import Suite, Target, Training
+from harness.catalog import SourceSet, Suite, Target, Training
 from harness.errors import WorkError
 from harness.formats import Format, Statistics
 from harness.model import check_backbone, stored_parameters
@@ -148,8 +148,10 @@ class RecordMaker:
     def _setting(self, cell: Cell) -> dict[str, Any]:
         """How the target was trained (empty where it was not), and each source."""
 
+        factor = {"reduction_factor": cell.backbone.reduction_factor}
+
         def used(training: Training) -> dict[str, Any]:
-            return {**plain(training), "reduction_factor": cell.backbone.reduction_factor}
+            return {**plain(training), **factor}
 
         return {
             "name": cell.setting,
@@ -160,7 +162,7 @@ class RecordMaker:
                 else {"adapter": ref.work.digest}
                 for ref in cell.sources
             },
-            "joint": used(cell.joint) if cell.joint else None,
+            "joint": {**joint_hyperparameters(cell.joint), **factor} if cell.joint else None,
         }
 
     def _selection(self, cell: Cell, fitted: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -227,10 +229,17 @@ def _source_set(cell: Cell) -> dict[str, Any] | None:
     return {
         "name": one.name,
         "sources": [ref.name for ref in cell.sources],
-        "budget": str(one.budget) if one.budget else None,
+        "budget": _drawn(one),
         "mixture": str(one.mixture) if cell.mixes else None,
         "stand_ins": sorted({ref.source.name for ref in cell.sources if ref.source.stand_in}),
     }
+
+
+def _drawn(one: SourceSet) -> str | None:
+    """The budget, and whether sources were drawn in parallel; None where all rows trained."""
+    if one.budget is None:
+        return None
+    return f"{one.budget},parallel" if one.parallel else str(one.budget)
 
 
 def language_scores(

@@ -15,6 +15,7 @@ from harness.bench.plan import Plan
 from harness.bench.scoring import target_format
 from harness.bench.steps import (
     EXTERNAL_VERSION,
+    MIXTURE_VERSION,
     BackboneRef,
     BackboneWork,
     ExternalWork,
@@ -28,11 +29,12 @@ from harness.bench.steps import (
     Step,
     Work,
     adapter_steps,
+    joint_hyperparameters,
     selecting,
     step_key,
 )
 from harness.canonical import plain
-from harness.catalog import PROPORTIONAL, Recipe, Source, SourceSet, Target, Training
+from harness.catalog import PROPORTIONAL, Mixture, Recipe, Source, SourceSet, Target, Training
 from harness.formats import get_format
 from harness.train.mixture import epoch_counts
 
@@ -101,7 +103,7 @@ class StepMaker:
                 {**self._source_inputs(part), "lengths": plain(encode_options(part.training))}
                 for part in work.parts
             ],
-            "mixture": plain(work.mixture),
+            "mixture": _mixture_identity(work.mixture),
         }
         reads = [self._reads(part, n) for part, n in zip(work.parts, counts, strict=True)]
         step = self._adapter(work, inputs, sum(sizes), tuple(reads))
@@ -119,7 +121,9 @@ class StepMaker:
         trained = {
             **self._backbone_inputs(work.backbone),
             **inputs,
-            "training": plain(training),
+            "training": joint_hyperparameters(training)
+            if isinstance(work, JointWork)
+            else plain(training),
             "micro": self._micro(training.batch_tokens),
             "batch": self.settings.predict_tokens,  # dev scores select the weights
             "seed": work.seed,
@@ -192,7 +196,7 @@ class StepMaker:
             "sources": steps,
             "target": _task_identity(target),
             "mode": mode,
-            "mixture": plain(mixture),
+            "mixture": _mixture_identity(mixture),
             "options": options,
             "training": plain(training),
             "formats": {name: get_format(name).version for name in formats},
@@ -310,6 +314,11 @@ def _backbone_needs(backbone: BackboneRef) -> tuple[tuple[str, str], ...]:
 def _task_identity(task: Source | Target) -> dict[str, object]:
     """What of a source or target can change a number, apart from its data and hyper-parameters."""
     return {"name": task.name, "format": task.format, "labels": list(task.labels)}
+
+
+def _mixture_identity(mixture: Mixture) -> object:
+    """A mixture in keys; of whole sources nothing is drawn, whatever the version."""
+    return plain(mixture) if mixture == PROPORTIONAL else [MIXTURE_VERSION, plain(mixture)]
 
 
 def _recipe_label(recipe: Recipe, source_set: SourceSet | None) -> str:

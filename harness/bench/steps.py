@@ -17,6 +17,8 @@ from harness.model import Numerics
 # Raised when the code of a step changes what it computes; older artifacts are then made anew.
 STEP_VERSIONS = {"backbone": 2, "source": 2, "fit": 3, "predict": 2}
 EXTERNAL_VERSION = 1  # the like for copies of adapters from elsewhere, which are source steps too
+MIXTURE_VERSION = 2  # and for what an epoch takes of several sources, where that is not all of them
+_LENGTHS = ("max_length", "doc_stride")
 _LIBRARIES = ("torch", "transformers", "adapters", "tokenizers", "numpy")
 
 
@@ -193,6 +195,11 @@ class Step:
     def id(self) -> tuple[str, str]:
         """(kind, key)."""
         return (self.kind, self.key)
+
+
+def joint_hyperparameters(training: Training) -> dict[str, Any]:
+    """Those of one adapter for several sources, each of which says how long its rows may be."""
+    return {name: value for name, value in plain(training).items() if name not in _LENGTHS}
 
 
 def selecting(sources: Sequence[SourceRef], target: Target) -> list[SourceRef]:

@@ -71,12 +71,17 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class SourceSet:
-    """A named list of sources; `differs` says what differs from the sets it is compared with."""
+    """A named list of sources; `differs` says what differs from the sets it is compared with.
+
+    `parallel`: a row that several sources hold (its translations) is drawn from all of them;
+    otherwise each source is drawn independently.
+    """
 
     name: str
     description: str
     sources: tuple[Member, ...]
     budget: Budget | None = None
+    parallel: bool = False
     mixture: Mixture = PROPORTIONAL
     settings: Mapping[str, Training] = field(default_factory=dict)  # of one adapter for all of it
     differs: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.catalog import Catalog
-from harness.data import Finding
+from harness.data import Finding, left_out
 
 _NO_LANGUAGE = ""  # the target does not score it
 _NO_GOLD = "no gold"  # XTREME does, but this target's files do not have it
@@ -24,14 +24,13 @@ def _training(findings: Sequence[Finding]) -> str:
         if split.split in ("test", "keep_out", "adapter"):
             continue
         counts = data.counts if data is not None else {}
-        left_out = [
+        unused = [
             f"{count:,} {name.removesuffix('_dropped').replace('_', ' ')}"
-            for name, count in counts.items()
-            if count and name.endswith("_dropped") and not name.startswith("overlap_")
+            for name, count in left_out(counts).items()
         ]
         rows = _status(finding) if data is None else f"{len(data):,}"
         dropped = counts.get("overlap_dropped", 0)
-        body.append((split.owner, split.split, split.language, rows, ", ".join(left_out),
+        body.append((split.owner, split.split, split.language, rows, ", ".join(unused),
                      f"{dropped:,}" if dropped else ""))  # fmt: skip
     return markdown_table(header, body, right=(3, 5))
 

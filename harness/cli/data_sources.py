@@ -103,6 +103,7 @@ def _row(
         "rows": {split: one.rows for split, one in sets.items()},
         "published": {split: count for split, count in declared.items() if count},
         "counts": {split: dict(one.counts) for split, one in sets.items()},
+        "part_of_files": {split: _is_part(one) for split, one in sets.items()},
         "files_shared": _files(sets["train"]) == _files(sets["dev"]),
         "overlap": {name: counts for name, counts in overlap.items() if counts},
     }
@@ -115,6 +116,14 @@ def _files(one: Compared) -> list[str]:
     )  # fmt: skip
 
 
+def _is_part(one: Compared) -> bool:
+    """Whether it takes some rows of a file only."""
+    return any(
+        piece.part is not None for code, spec in one.finding.split.parts
+        for piece in spec.pieces(code)
+    )  # fmt: skip
+
+
 def _cells(row: Mapping[str, Any], targets: Sequence[str]) -> list[str]:
     mark = f" {_MARK}" if row["non_commercial"] else ""
     return [
@@ -124,13 +133,19 @@ def _cells(row: Mapping[str, Any], targets: Sequence[str]) -> list[str]:
 
 
 def _size(row: Mapping[str, Any], split: str) -> str:
-    """Rows that are here, and of how many that are published, where that is more."""
+    """Rows that are here, and of how many that are published, where that is more.
+
+    Published rows that were set aside are here, too; how many of them are in a part of a file
+    nobody counts.
+    """
     rows, published, counts = (
         row["rows"][split],
         row["published"].get(split, 0),
         row["counts"][split],
     )
-    read = rows + counts.get(_BAD, 0) + sum(left_out(counts).values())
+    read = rows
+    if not row["part_of_files"][split]:
+        read += counts.get(_BAD, 0) + sum(left_out(counts).values())
     if read < published:
         return f"{rows:,} of {published:,}" if rows else f"none of {published:,}"
     return f"{rows:,}" if rows else "missing" if row["missing"] else "wrong"

@@ -1,8 +1,9 @@
 """Which training rows of a source a set takes: a share of them, a number of them, by a seed.
 
-A row's place in the order of drawing is the hash of the seed and of its group (its parallel row) or
-id, not of its position: translations of the same rows are drawn together from every language, even
-where a file lacks some of them.
+A row's place in the order of drawing is the hash of the seed, of its source, and of its group (its
+parallel row) or id, not of its position. Sources are drawn independently, so that two that hold
+the same rows do not give the same ones; a parallel draw leaves the source out of the hash, and then
+translations of the same rows are drawn together, even where a file lacks some of them.
 """
 
 from __future__ import annotations
@@ -29,17 +30,19 @@ class DrawError(InputError):
 class Draw:
     """Share (2, 4): the second of four disjoint shares. Of these rows, so many examples or tokens.
 
-    Without any of the three all rows are taken.
+    Without any of the three all rows are taken. `parallel`: rows that several sources hold are
+    drawn from all of them.
     """
 
     share: tuple[int, int] | None = None
     examples: int | None = None
     tokens: int | None = None
+    parallel: bool = False
 
     @property
     def all(self) -> bool:
         """Whether it takes every row."""
-        return self == ALL_ROWS
+        return self.share is None and self.examples is None and self.tokens is None
 
     def limit(self) -> str:
         """What it asks for, in words."""
@@ -61,7 +64,8 @@ def draw_rows(
     """
     if draw.all:
         return dataset
-    order = _order(dataset.examples, draw.share, seed)
+    salt = f"{seed}" if draw.parallel else f"{seed}/{dataset.name}"
+    order = _order(dataset.examples, draw.share, salt)
     kept, found = order[: draw.examples], len(order)
     asked = draw.examples or 1
     if draw.tokens is not None:
@@ -84,9 +88,9 @@ def draw_rows(
     return make_dataset(dataset.name, dataset.language, examples, counts)
 
 
-def _order(examples: Sequence[Example], share: tuple[int, int] | None, seed: int) -> list[int]:
+def _order(examples: Sequence[Example], share: tuple[int, int] | None, salt: str) -> list[int]:
     """Row numbers of the share, in the order in which rows are drawn."""
-    places = [_place(example, seed) for example in examples]
+    places = [_place(example, salt) for example in examples]
     rows = range(len(examples))
     if share is not None:
         number, count = share
@@ -95,11 +99,11 @@ def _order(examples: Sequence[Example], share: tuple[int, int] | None, seed: int
     return sorted(rows, key=lambda row: (places[row], row))
 
 
-def _place(example: Example, seed: int) -> int:
-    """A number below 2^64, uniform over rows, the same for translations of one row."""
+def _place(example: Example, salt: str) -> int:
+    """A number below 2^64, uniform over rows; under one salt the same for a row's translations."""
     group = example.group
     key = example.id if group is None or is_local(group) else group
-    return int.from_bytes(hashlib.sha256(f"{seed}/{key}".encode()).digest()[:8], "big")
+    return int.from_bytes(hashlib.sha256(f"{salt}/{key}".encode()).digest()[:8], "big")
 
 
 def _fitting(

@@ -27,7 +27,9 @@ class Shared:
 
     rows: Counts  # its rows that are scored in any language, by rule and any
     kept_out: int  # its rows that the target keeps out without scoring them
-    dropped: int  # what a run with this target drops of it; also the rest of a scored context
+    # What a run with this target drops of it, also the rest of a scored context; nothing of a dev
+    # set on which an untrained target is tuned.
+    dropped: int
     languages: Mapping[str, Counts]  # its rows that are scored in a language, by rule and any
     scored: Mapping[str, Counts]  # rows scored in a language that stand in it, by rule and any
 
@@ -74,6 +76,8 @@ def overlap_matrix(
         rows.append(_let_go(finding))
     for finding in _read((one for one in trained if one.split not in SCORED), context, on_split):
         shared = {} if finding.dataset is None else index.compare(finding.dataset)
+        if finding.split.whole:
+            shared = {name: replace(one, dropped=0) for name, one in shared.items()}
         lines.append(replace(_let_go(finding), shared=shared))
     return Matrix(tuple(rows), tuple(lines))
 

@@ -36,6 +36,13 @@ class TrainTask:
     format: Format[Any]
     features: Sequence[Feature]
 
+    def examples(self) -> list[list[int]]:
+        """The feature indices of each example, in the order of the examples."""
+        found: dict[int, list[int]] = {}
+        for index, feature in enumerate(self.features):
+            found.setdefault(feature.example, []).append(index)
+        return list(found.values())
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -120,26 +127,32 @@ class Trainer:
     def _schedule(self) -> tuple[list[tuple[int, list[int]]], int]:
         """(task, feature indices) of every optimizer step, and the number of epochs.
 
-        Epochs repeat, as a whole, up to `min_steps`.
+        Epochs repeat, as a whole, up to `min_steps`. A mixture counts and draws examples, each of
+        which brings all its features.
         """
         for task in self.tasks:
             if not task.features:
                 raise InputError(f"{task.head}: nothing to train on; check its training rows")
-        counts = epoch_counts([len(task.features) for task in self.tasks], self.mixture)
+        examples = [task.examples() for task in self.tasks]
+        counts = epoch_counts([len(found) for found in examples], self.mixture)
         schedule: list[tuple[int, list[int]]] = []
         epoch = 0
         while epoch < self.training.epochs or len(schedule) < self.training.min_steps:
             batches: list[tuple[int, list[int]]] = []
-            for index, (task, count) in enumerate(zip(self.tasks, counts, strict=True)):
-                size = len(task.features)
+            for index, (task, found, count) in enumerate(
+                zip(self.tasks, examples, counts, strict=True)
+            ):
+                drawn = None  # all
+                if count != len(found):
+                    rows = epoch_rows(len(found), count, epoch, f"{self.seed}/{index}")
+                    drawn = [feature for row in rows for feature in found[row]]
                 cut = epoch_batches(
                     task.features,
                     seed=f"{self.seed}/{index}/{epoch}",
                     batch_size=self.training.batch_size,
                     batch_tokens=self.training.batch_tokens,
-                    among=None if count == size
-                    else epoch_rows(size, count, epoch, f"{self.seed}/{index}"),
-                )  # fmt: skip
+                    among=drawn,
+                )
                 batches.extend((index, batch) for batch in cut)
             if len(self.tasks) > 1:  # one task's batches are in random order already
                 generator = torch.Generator().manual_seed(_number(f"{self.seed}/order/{epoch}"))

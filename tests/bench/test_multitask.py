@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.bench import Bench, Selection, Settings
+from harness.bench.data import encode_options
 from harness.bench.flops import compute
+from harness.bench.steps import JointWork
 from harness.catalog import Catalog, default_directory
-from harness.model import Numerics
+from harness.formats import get_format
+from harness.model import Numerics, load_tokenizer
+from harness.train import Trainer, TrainTask
 from tests.bench.conftest import Results, Runner, running, write_catalog, xstilts
 from tests.bench.test_source_sets import POS, RETRIEVAL
+from tests.nano import NANO
 
 FOUR = ("tiny.A0", "pos.B0", "qa2.A0", "mc2.A0")
 SET = f"""
@@ -110,6 +118,48 @@ def test_it_is_no_model_of_a_trained_target(runner: Runner, finished: Results, t
     (line,) = refused.errors
     assert "4 heads (" in line
     assert f"target '{target}' needs exactly one" in line
+
+
+def test_plans_count_the_examples_that_are_trained_on(tmp_path: Path) -> None:
+    """Contexts are cut into several windows; examples are counted by both all the same."""
+    source = (default_directory() / "sources" / "qa2.A0.yaml").read_text(encoding="utf-8")
+    text = source.replace("qa2.A0", "own.A0").replace(
+        "epochs:", "max_length: 20, doc_stride: 4, epochs:"
+    )
+    mixed = SET.replace("qa2.A0", "own.A0").replace(
+        "temperature, temperature: 0.5, cap: 20", "uniform, cap: 22"
+    )
+    extra = {**FILES, "source_sets/four-formats.yaml": mixed, "sources/own.A0.yaml": text}
+    folder = write_catalog(tmp_path / "catalog", epochs=1, extra=extra)
+    catalog = Catalog.load([default_directory(), folder])
+    settings = Settings(tmp_path, None, "refuse", Numerics())
+    bench = Bench(catalog, catalog.suite("formats"), settings, tmp_path, Selection())
+    (step,) = [one for one in bench.plan().steps.values() if one.kind == "source"]
+    assert isinstance(step.work, JointWork)
+    tokenizer, tasks = load_tokenizer(NANO), []
+    for part in step.work.parts:
+        task_format, rows = get_format(part.source.format), bench.data.drawn(part).examples
+        features = task_format.encode(
+            rows, tokenizer, part.source.labels, encode_options(part.training), training=True
+        )
+        tasks.append(TrainTask(part.name, task_format, features))
+        assert {one.example for one in features} == set(range(len(rows)))
+    assert len(tasks[2].features) > 1.5 * len(rows)
+    nothing: Any = None  # a schedule needs no model
+    trainer = Trainer(
+        nothing, tasks, step.work.training, Numerics(), "s", 1, 10**6, step.work.mixture
+    )
+    schedule, epochs = trainer._schedule()
+    trained = [Counter[int]() for _ in tasks]
+    for task, batch in schedule:
+        trained[task].update(tasks[task].features[i].example for i in batch)
+    per_example = [Counter(one.example for one in task.features) for task in tasks]
+    visits = [
+        sum(Fraction(count, whole[example]) for example, count in found.items())
+        for found, whole in zip(trained, per_example, strict=True)
+    ]
+    assert visits == [epochs * one.train for one in step.reads]
+    assert [one.train for one in step.reads] == [22, 22, 22, 22]
 
 
 def test_plans_count_each_sources_rows_at_its_own_length(tmp_path: Path) -> None:

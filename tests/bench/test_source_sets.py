@@ -54,7 +54,8 @@ SETS = {
     # 48 rows of tiny.A0, 40 of pos.B0
     "halves": """
 sources: [{source: tiny.A0, share: 1/2}, {source: tiny.A0, share: 2/2}]
-budget: {examples: 25}""",
+budget: {examples: 25}
+parallel: true""",
     "both": """
 sources: [tiny.A0, pos.B0]
 mixture: {sampling: uniform, cap: 30}
@@ -212,9 +213,10 @@ def test_records_say_what_was_drawn(results: Results) -> None:
     }
     halves = records["tiny-nli", "halves"]
     assert halves["source_set"] == {
-        "name": "halves", "sources": ["tiny.A0-1of2", "tiny.A0-2of2"], "budget": "examples=25",
-        "mixture": None, "stand_ins": [],
+        "name": "halves", "sources": ["tiny.A0-1of2", "tiny.A0-2of2"],
+        "budget": "examples=25,parallel", "mixture": None, "stand_ins": [],
     }  # fmt: skip
+    assert dict(parse_signature(halves["signature"]))["budget"] == "examples=25,parallel"
     assert set(halves["setting"]["sources"]) == {"tiny.A0-1of2", "tiny.A0-2of2"}
     counts = halves["data"]["counts"]
     assert counts["tiny.A0-1of2/train"]["examples"] == 13
@@ -225,7 +227,10 @@ def test_records_say_what_was_drawn(results: Results) -> None:
     both = records["tiny-nli", "both"]
     assert both["source_set"]["mixture"] == "uniform,cap=30"
     assert both["source_set"]["stand_ins"] == ["pos.B0"]
-    assert both["setting"]["joint"]["epochs"] == 2
+    joint, own = both["setting"]["joint"], both["setting"]["sources"]["tiny.A0"]
+    assert joint["epochs"] == 2
+    assert set(own) - set(joint) == {"max_length", "doc_stride"}  # each source has its own
+    assert set(joint) <= set(own)
     assert both["scores"]["B0"]["seen"] == "language"
     signed = dict(parse_signature(both["signature"]))
     assert (signed["budget"], signed["mixture"], signed["stand-ins"]) == (

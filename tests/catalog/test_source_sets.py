@@ -73,6 +73,14 @@ def test_sets_follow_from_others_by_name(tmp_path: Path, name: str, sources: lis
     assert found.budget == (None if name in catalog.sources else Budget(examples=90))
 
 
+def test_sets_that_follow_from_a_parallel_one_are_parallel(tmp_path: Path) -> None:
+    catalog = load(tmp_path, f"{SET}parallel: true\n")
+    assert catalog.source_set("three").parallel
+    assert catalog.source_set("three-without-nli.en").parallel
+    assert catalog.source_set("three-in-indo-european").parallel
+    assert not catalog.source_set("nli.sw").parallel
+
+
 @pytest.mark.parametrize(
     "name",
     ["three-without-qa.sw", "three-in-uralic", "three-outside-uralic", "four-without-nli.en",
@@ -127,12 +135,21 @@ def test_suites_may_name_derived_sets(tmp_path: Path) -> None:
         ("nli.no]", "{source: nli.en, share: 1/2}]", "sources[2].share: got '1/2'; allowed: all"),
         ("nli.no]\nbudget: {examples: 90}", "{source: nli.no, share: 1/2}]",
          "budget: got nothing; allowed: a budget beside shares"),
+        ("budget:", "parallel: languages\nbudget:",
+         "parallel: got 'languages'; allowed: true or false"),
         ("budget:", "mixture: {sampling: temperature}\nbudget:",
          "mixture.temperature: got nothing"),
         ("budget:", "mixture: {sampling: uniform, temperature: 2}\nbudget:",
          "mixture.temperature: got 2.0"),
         ("budget:", "mixture: {sampling: random}\nbudget:",
          "mixture.sampling: got 'random'; allowed: one of proportional, uniform, temperature"),
+        *(
+            ("budget:", "settings: {adapters: {epochs: 1, learning_rate: 1e-4, batch_size: 8, "
+             f"{key}: 64}}}}\nbudget:",
+             f"settings.adapters.{key}: got 64; allowed: no value here: each source of the set has "
+             "its own; remove it")
+            for key in ("max_length", "doc_stride")
+        ),
         ("budget:", "settings: {adapters: {epochs: 1, learning_rate: 1e-4}}\nbudget:",
          "settings.adapters: got neither batch_size nor batch_tokens"),
     ],

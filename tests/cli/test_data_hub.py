@@ -10,6 +10,10 @@ from typing import Any
 import datasets
 import pytest
 
+from harness.catalog import Catalog
+from harness.cli.data_markdown import markdown
+from harness.data import Finding, PairExample, Split, make_dataset
+
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 LABELS = ["entailment", "neutral", "contradiction"]
 _PAIRS = "columns: {premise: 0, hypothesis: 1, label: 2}"
@@ -247,3 +251,19 @@ def test_markdown(own: Path, xstilts: Callable[..., Any]) -> None:
     assert len(table) == 2 + 15 + 1
     assert rest == []
     assert xstilts(*arguments(own, "--json", "--markdown")).code == 2
+
+
+def test_rows_that_stay_are_not_left_out() -> None:
+    """A question keeps its other answers, a sentence its other tokens; the rest has no row."""
+    counts = {"answers_dropped": 36, "blank_tokens_dropped": 5, "labels_dropped": 6,
+              "questions_dropped": 10, "rows_without_gold": 1_500, "sentences_without_text": 2,
+              "overlap_dropped": 3, "answers_mended": 4}  # fmt: skip
+    row = PairExample("1", "en", None, "A", "B", None)
+    split = Split("own.en", "train", "en", (), (), "", "")
+    found = Finding(split, make_dataset("own.en/train", "en", [row], counts))
+    line = markdown([found], Catalog.load()).splitlines()[2]
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells == [
+        "own.en", "train", "en", "1",
+        "6 labels, 10 questions, 1,500 rows without gold, 2 sentences without text", "3",
+    ]  # fmt: skip

@@ -164,6 +164,26 @@ def test_the_table_of_sources(own: Path, xstilts: Callable[..., Any]) -> None:
     )  # fmt: skip
 
 
+def test_what_is_set_aside_elsewhere_in_a_file_is_not_in_a_part_of_it(
+    own: Path, xstilts: Callable[..., Any]
+) -> None:
+    """The row without a label is the last one; of the three published rows the part has two."""
+    text = DOCUMENTS["sources/a.en"].replace("a.en", "a-part.en").replace("train: 5", "train: 3")
+    whole = 'options: {drop_labels: ["-"]}}'
+    assert whole in text
+    text = text.replace(whole, whole[:-1] + ", part: {start: 0, stop: 2}}")
+    (own / "catalog" / "sources" / "a-part.en.yaml").write_text(text)
+    named = ("--sources", "--source", "a-part.en", "--source", "a.en", "--target", "one")
+    done = xstilts(*check(own, "--markdown", *named))
+    assert (done.code, done.err) == (0, "")
+    lines = [line for line in done.out.splitlines() if line.startswith("| `a")]
+    sizes = [[cell.strip() for cell in line.split("|")][4] for line in lines]
+    assert sizes == ["2 of 3", "4"]
+    found = json.loads(xstilts(*check(own, "--json", *named)).out)["sources"]
+    assert [row["part_of_files"]["train"] for row in found] == [True, False]
+    assert [row["counts"]["train"] for row in found] == [{"labels_dropped": 1}] * 2
+
+
 def test_names_restrict_the_plain_check_too(own: Path, xstilts: Callable[..., Any]) -> None:
     done = xstilts(*check(own, "--source", "a.en", "--target", "on*", "--json"))
     rows = json.loads(done.out)["rows"]

@@ -1,4 +1,4 @@
-"""Drawing rows: what a set asks for, whatever the sizes; by the seed; translations together."""
+"""Drawing rows: what a set asks for, whatever the sizes; by the seed; together only if asked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def rows_of(language: str, numbers: Sequence[int], *, group: str | None = "mnli"
         )
         for n in numbers
     ]
-    return make_dataset("x/train", language, examples, {"labels_dropped": 1})
+    return make_dataset(f"x.{language}/train", language, examples, {"labels_dropped": 1})
 
 
 def numbers(dataset: Dataset) -> list[int]:
@@ -53,16 +53,33 @@ def test_shares_are_disjoint_and_together_everything(count: int, seed: int, size
 
 
 @given(st.sets(st.integers(0, 199), max_size=20), st.integers(0, 3))
-def test_translations_of_a_row_are_drawn_together(lost: set[int], seed: int) -> None:
+def test_in_parallel_translations_of_a_row_are_drawn_together(lost: set[int], seed: int) -> None:
     """The Swahili file lacks some rows; of those it has, none changes its share."""
     kept = [n for n in range(200) if n not in lost]
     for share in ((1, 3), (2, 3), (3, 3)):
-        english = draw_rows(rows_of("en", range(200)), Draw(share=share), seed)
-        swahili = draw_rows(rows_of("sw", kept), Draw(share=share), seed)
+        draw = Draw(share=share, parallel=True)
+        english = draw_rows(rows_of("en", range(200)), draw, seed)
+        swahili = draw_rows(rows_of("sw", kept), draw, seed)
         assert numbers(swahili) == [n for n in numbers(english) if n not in lost]
-    english = draw_rows(rows_of("en", range(200)), Draw(examples=50), seed)
-    german = draw_rows(rows_of("de", range(200)), Draw(examples=50), seed)
+    draw = Draw(examples=50, parallel=True)
+    english = draw_rows(rows_of("en", range(200)), draw, seed)
+    german = draw_rows(rows_of("de", range(200)), draw, seed)
     assert numbers(english) == numbers(german)
+
+
+@pytest.mark.parametrize("group", ["mnli", None])  # rows known by their group, or by their id
+def test_sources_with_the_same_rows_are_drawn_independently(group: str | None) -> None:
+    """Of 1,000 rows 200 are drawn twice: 40 in both by chance, give or take (5 x 5.7)."""
+    first = rows_of("en", range(1000), group=group)
+    second = make_dataset("y.en/train", "en", first.examples, {})
+    for seed in range(20):
+        drawn = [numbers(draw_rows(one, Draw(examples=200), seed)) for one in (first, second)]
+        assert 11 < len(set(drawn[0]) & set(drawn[1])) < 69
+
+
+def test_all_rows_are_all_rows_in_parallel_too() -> None:
+    whole = rows_of("en", range(5))
+    assert draw_rows(whole, Draw(parallel=True), 1) is whole
 
 
 def test_another_seed_draws_other_rows_and_none_is_preferred() -> None:
@@ -104,7 +121,7 @@ def test_more_than_there_is_is_refused(draw: Draw, asked: str, found: str) -> No
     with pytest.raises(InputError) as error:
         draw_rows(whole, draw, 1, words)
     line = str(error.value)
-    assert line.startswith(f"x/train (en): the set asks for {asked}, but there are {found}")
+    assert line.startswith(f"x.en/train (en): the set asks for {asked}, but there are {found}")
     assert "lower the budget" in line
 
 

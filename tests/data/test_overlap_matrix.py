@@ -244,6 +244,23 @@ def test_parallel_rows_of_pawsx(catalog: Catalog, real: DataContext, shared_data
     assert shared.languages["de"] == {"group": 100, "text": 1, "any": 101}
 
 
+def test_nothing_is_dropped_from_what_an_untrained_target_is_tuned_on(tmp_path: Path) -> None:
+    """As `SuiteData.tuning`, which flags such rows; a source's dev set loses them."""
+    (tmp_path / "test.tsv").write_text("A\tB\tneutral\nC\tD\tneutral\n")
+    (tmp_path / "dev.tsv").write_text("A\tB\tneutral\nE\tF\tneutral\n")
+
+    def split(owner: str, name: str, whole: bool) -> Split:
+        parts = (("en", SplitSpec("delimited", (f"{name}.tsv",))),)
+        return Split(owner, name, "en", NLI, parts, "", "", whole)
+
+    dev = [split("tuned", "dev", True), split("own.en", "dev", False)]
+    context = DataContext(tmp_path)
+    matrix = overlap_matrix(dev, [split("tuned", "test", False)], context, lambda split: None)
+    found = {one.finding.split.owner: one.shared["tuned"] for one in matrix.trained}
+    assert {name: one.rows["any"] for name, one in found.items()} == {"tuned": 1, "own.en": 1}
+    assert {name: one.dropped for name, one in found.items()} == {"tuned": 0, "own.en": 1}
+
+
 def test_named_entities_and_a_whole_matrix(catalog: Catalog, real: DataContext) -> None:
     """34 of the first 1,000 English dev sentences of PAN-X also stand in the training file."""
     wanted = [
