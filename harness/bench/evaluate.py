@@ -64,9 +64,22 @@ def find_backbone(model: SavedModel, spec: Backbone, store: Store) -> BackboneFi
 
 
 def evaluate_model(
-    model: SavedModel, targets: Sequence[Target], backbone: BackboneFiles, scorer: Scorer
+    model: SavedModel,
+    targets: Sequence[Target],
+    backbone: BackboneFiles,
+    scorer: Scorer,
+    *,
+    attention: bool = False,
 ) -> dict[str, Any]:
-    """Score the model on targets that passed `check_target`, as a JSON document."""
+    """Score the model on targets that passed `check_target`, as a JSON document.
+
+    With `attention` also what its fusion attends to in each language; InputError if it has none.
+    """
+    if attention and not model.fusions:
+        raise InputError(
+            f"--attention: {model.folder}: no AdapterFusion in it (recipe '{model.recipe}'); "
+            "give a model that fuses several sources"
+        )
     for target in targets:
         scored_sets(scorer.data, target)  # a wrong file is found before anything is computed
     scorer.settings.numerics.apply()
@@ -93,6 +106,15 @@ def evaluate_model(
             _seen(model, target, scorer.data.catalog), scored.tuned,
         )  # fmt: skip
         results.append(_result(target, task_format, scores, about, scorer))
+        if attention:
+            run = scorer.start(assembly, goal, target, load_tokenizer(backbone.folder))
+            results[-1]["attention"] = {
+                "adapters": model.fusions[0].split(","),
+                "layers": {
+                    code: run.attentions(dataset)
+                    for code, dataset in scorer.data.tests(target).items()
+                },
+            }
     return {**about, "targets": results}
 
 

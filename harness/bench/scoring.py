@@ -13,8 +13,9 @@ from harness.bench.features import FeatureCache
 from harness.bench.steps import Settings
 from harness.catalog import Target
 from harness.data import Dataset
+from harness.errors import WorkError
 from harness.formats import EncodeOptions, Feature, Format, Logits, Statistics, get_format
-from harness.model import Assembly
+from harness.model import Assembly, mean_attentions
 from harness.recipes import Goal
 from harness.train import Interrupted, predict
 
@@ -55,9 +56,8 @@ class Scorer:
         self, assembly: Assembly, goal: Goal, target: Target, tokenizer: PreTrainedTokenizerFast
     ) -> ScoredTarget:
         """Predictions and statistics of a target in all its languages."""
-        options = EncodeOptions(max_length=target.max_length, doc_stride=target.doc_stride)
         tests, tunings = self.data.tests(target), self.data.tunings(target)
-        run = Pass(self, assembly, goal, options, tokenizer)
+        run = self.start(assembly, goal, target, tokenizer)
         run.total = sum(map(len, (*tests.values(), *tunings.values())))
         result = ScoredTarget()
         if tunings:  # corpora to mine, which fill the memory: one at a time
@@ -70,6 +70,13 @@ class Scorer:
                 result.add(language, tests[language], goal, goal.format.decode(*passed))
         result.tokens = run.tokens
         return result
+
+    def start(
+        self, assembly: Assembly, goal: Goal, target: Target, tokenizer: PreTrainedTokenizerFast
+    ) -> Pass:
+        """A pass of a target's sets through a model."""
+        options = EncodeOptions(max_length=target.max_length, doc_stride=target.doc_stride)
+        return Pass(self, assembly, goal, options, tokenizer)
 
     def dev_score(
         self,
@@ -178,6 +185,17 @@ class Pass:
             group[name] = features
             size += tokens
         yield from self._group(group, datasets)
+
+    def attentions(self, dataset: Dataset) -> list[list[float]]:
+        """By layer, how much the model's fusion attends to each source, over all tokens."""
+        with mean_attentions(self.assembly.model) as means:
+            self.logits(dataset)
+        if not means.sums:  # the log has said why
+            raise WorkError(
+                "--attention: the model's fusion is one that the adapters library computes; "
+                "leave the option out"
+            )
+        return means.by_layer()
 
     def _group(
         self, group: Mapping[str, Sequence[Feature]], datasets: Mapping[str, Dataset]

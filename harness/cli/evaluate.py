@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import click
@@ -30,6 +31,11 @@ _UNDEFINED = "–"
     help="A target to score; may be repeated.",
 )
 @model_options("The suite whose definition of low-resource is used.")
+@click.option(
+    "--attention",
+    is_flag=True,
+    help="Also show how much a fusion attends to each source, by language; JSON has it by layer.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the scores as JSON.")
 @click.option(
     "--out",
@@ -39,8 +45,8 @@ _UNDEFINED = "–"
 @data_options
 @machine_options
 def command(
-    folder: Path, targets: tuple[str, ...], suite: str, as_json: bool, out: Path | None,
-    **options: Any,
+    folder: Path, targets: tuple[str, ...], suite: str, attention: bool, as_json: bool,
+    out: Path | None, **options: Any,
 ) -> None:  # fmt: skip
     """Score the model in FOLDER on targets, in all their languages.
 
@@ -53,13 +59,16 @@ def command(
     ready = prepare(folder, targets, suite, options)
     assert ready.model is not None
     scorer = Scorer(ready.bench.settings, ready.bench.data, show_progress)
-    result = evaluate_model(ready.model, ready.targets, ready.backbone, scorer)
+    result = evaluate_model(ready.model, ready.targets, ready.backbone, scorer, attention=attention)
     if out is not None:
         write_json(out, result)
     if as_json:
         click.echo(json.dumps(result, indent=2, ensure_ascii=False))
     else:
-        click.echo("\n\n".join(_table(one) for one in result["targets"]))
+        for number, one in enumerate(result["targets"]):
+            click.echo(("\n" if number else "") + _table(one))
+            if attention:
+                click.echo("\n" + _attentions(one["attention"]))
 
 
 def _table(result: dict[str, Any]) -> str:
@@ -107,6 +116,22 @@ def _table(result: dict[str, Any]) -> str:
             result["signature"],
         ]
     )
+
+
+def _attentions(found: dict[str, Any]) -> str:
+    """Languages as rows, sources as columns, means over layers in percent."""
+    rows = [
+        [code, *(f"{100 * fmean(column):.1f}" for column in zip(*layers, strict=True))]
+        for code, layers in found["layers"].items()
+    ]
+    table = tabulate(
+        rows,
+        headers=["attention", *found["adapters"]],
+        disable_numparse=True,
+        colalign=["left", *["right"] * len(found["adapters"])],
+    )
+    layers = len(next(iter(found["layers"].values())))
+    return f"{table}\n\nattention: in percent, means over all tokens and {layers} layers"
 
 
 def _mean(block: dict[str, Any]) -> str:

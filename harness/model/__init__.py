@@ -12,6 +12,7 @@ from harness.model.assembly import (
     load_head,
     stored_parameters,
 )
+from harness.model.attention import mean_attentions
 from harness.model.backbone import (
     BackboneFiles,
     cached_config,
@@ -53,6 +54,7 @@ __all__ = [
     "load_head",
     "load_tokenizer",
     "locate_backbone",
+    "mean_attentions",
     "open_adapter",
     "output_pays",
     "read_adapter",

@@ -8,10 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from adapters import XLMRobertaAdapterModel
+from adapters.composition import Fuse, Stack
 from safetensors.numpy import load_file, save_file
+from transformers import AutoTokenizer
 
 from harness.bench import open_model
+from harness.catalog import Catalog, default_directory
+from harness.data import DataContext, load_split
+from tests.nano import NANO
 
 CPU = ("--device", "cpu")
 
@@ -90,6 +98,55 @@ def test_the_table_has_a_row_per_language_and_the_signature(
             cells += [f"{entry['floor']['score']:.1f}", beats, entry["seen"]]
             assert cells in [line.split() for line in done.out.splitlines()]
     assert [path.name for path in tmp_path.iterdir()] == ["scores.json"]
+
+
+@pytest.mark.world
+def test_attentions_are_the_means_of_those_that_the_library_tells(
+    tiny_run: Any, xstilts: Callable[..., Any]
+) -> None:
+    folder = tiny_run.fit("tiny-nli", "fuse") / "trained"
+    arguments = (folder, "--target", "tiny-nli", "--catalog", tiny_run.catalog, "--attention", *CPU)
+    found = json.loads(xstilts("evaluate", *arguments, "--json").out)["targets"][0]["attention"]
+    model = XLMRobertaAdapterModel.from_pretrained(str(NANO)).eval()
+    for path in (folder / "adapters").iterdir():
+        model.load_adapter(str(path), use_safetensors=True)
+    model.load_adapter_fusion(str(folder / "fusion"), use_safetensors=True)
+    head = model.load_head(str(folder / "heads" / "tiny-nli"), use_safetensors=True)[1]
+    names = found["adapters"]
+    model.set_active_adapters(Stack(Fuse(*names), "tiny-nli"))
+    catalog = Catalog.load([default_directory(), tiny_run.catalog])
+    target = catalog.target("tiny-nli")
+    tokenizer = AutoTokenizer.from_pretrained(str(NANO))
+    for code in (target.languages[0], target.languages[-1]):
+        rows = load_split(target.test, code, target.labels, DataContext(), "rows").examples
+        total, tokens = np.zeros((3, len(names))), 0
+        for row in rows:
+            ids = tokenizer(row.premise, row.hypothesis, return_tensors="pt", truncation=True,
+                            max_length=target.max_length)["input_ids"]  # fmt: skip
+            with torch.no_grad():
+                told = model(ids, head=head, output_adapter_fusion_attentions=True)
+            layers = told.adapter_fusion_attentions[",".join(names)]
+            for layer in range(3):
+                total[layer] += layers[layer]["output_adapter"][0].sum(axis=0)
+            tokens += ids.shape[1]
+        np.testing.assert_allclose(found["layers"][code], total / tokens, rtol=0, atol=1e-5)
+    assert np.ptp(found["layers"][code]) > 1e-3
+    shown = xstilts("evaluate", *arguments).out.split("attention", 1)[1].splitlines()
+    assert shown[0].split() == names
+    means = np.mean(found["layers"][code], axis=0)
+    assert [f"{100 * mean:.1f}" for mean in means] in [line.split()[1:] for line in shown]
+
+
+@pytest.mark.world
+def test_attention_wants_a_fusion(tiny_run: Any, xstilts: Callable[..., Any]) -> None:
+    line = refused(
+        xstilts(
+            "evaluate", tiny_run.fit("tiny-nli", "direct"), "--target", "tiny-nli", "--catalog",
+            tiny_run.catalog, "--attention", *CPU,
+        )
+    )  # fmt: skip
+    assert "--attention: " in line
+    assert "no AdapterFusion in it (recipe 'direct')" in line
 
 
 @pytest.mark.world
