@@ -21,6 +21,7 @@ from harness.catalog import Backbone
 from harness.errors import InputError, expand_home, reading
 from harness.model.fused_layers import use_fused_layers
 from harness.model.hub import first_line, hub_snapshot
+from harness.model.lean_layers import use_lean_layers
 
 _SAFE_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _OLD_WEIGHTS = "pytorch_model.bin"  # the library reads it only where there are no safe ones
@@ -139,6 +140,7 @@ def load_backbone(
         )
     remove_pooler(model)
     use_fused_layers(model)
+    use_lean_layers(model)
     # Saved adapters name their backbone; a path of this machine says nothing to anybody else.
     model.config._name_or_path = files.name
     model.requires_grad_(False)
