@@ -41,8 +41,12 @@ def test_values_and_gradients_are_the_librarys(
         output.square().sum().backward()
         found.append([output, following, *(p.grad for p in model.parameters() if p.requires_grad)])
     assert len(found[0]) > 10
+    largest = max(float(one.detach().abs().max()) for one in found[0][2:] if one is not None)
     for mine, theirs in zip(found[1], found[0], strict=True):
-        assert (mine is None and theirs is None) or torch.equal(mine, theirs)
+        assert (mine is None) == (theirs is None)
+        # Where all is trained, three gradients are added up in another order.
+        assert mine is None or (mine - theirs).abs().max() < 1e-6 * largest
+    assert all(torch.equal(*pair) for pair in zip(found[0][:2], found[1][:2], strict=True))
 
 
 def test_less_is_kept() -> None:
