@@ -35,7 +35,12 @@ class Externals:
         self._fitting.add((source.name, known.spec.name))
 
     def check_recipe(
-        self, recipe: Recipe, source_set: SourceSet, sources: Sequence[Source], target: Target
+        self,
+        recipe: Recipe,
+        source_set: SourceSet,
+        sources: Sequence[Source],
+        target: Target,
+        first_layer: int = 0,
     ) -> None:
         """InputError where a recipe or set needs of a source what an adapter does not bring."""
         from_elsewhere = [source for source in sources if source.adapter is not None]
@@ -58,4 +63,4 @@ class Externals:
         if implementation.fuses:
             for source in from_elsewhere:
                 first = sources[0].name if sources[0].adapter is None else self.open(sources[0])
-                check_fuses(self.open(source), recipe.name, first)
+                check_fuses(self.open(source), recipe.name, first, first_layer)

@@ -61,14 +61,16 @@ class Parts:
     fused: bool = False  # the frozen ones by a trained AdapterFusion
     trained: int = 0  # adapters on top
     full: bool = False  # the backbone itself is trained
+    below: int = 0  # layers below all of these
 
     def forward(self, shape: Shape, length: float, layers: int | None = None) -> float:
         """Operations of a token in a row of `length` tokens, through so many layers."""
-        each = _linears(shape) + _attention(shape, length)
-        each += (self.frozen + self.trained) * self._adapter(shape)
+        layers = shape.layers if layers is None else layers
+        each = (self.frozen + self.trained) * self._adapter(shape)
         if self.fused:
             each += sum(self._fusion(shape))
-        return (shape.layers if layers is None else layers) * each
+        on_backbone = layers * (_linears(shape) + _attention(shape, length))
+        return on_backbone + max(0, layers - self.below) * each
 
     def backward(self, shape: Shape, length: float) -> float:
         """The same for the gradients.
@@ -88,7 +90,7 @@ class Parts:
         # In the lowest layer the inputs of what is trained first need no gradient.
         on_trained = 2.0 if self.fused else 1.5
         lowest = projections + 2 * mixing + self.trained * on_trained * adapter
-        return (shape.layers - 1) * upper + lowest
+        return (shape.layers - self.below - 1) * upper + lowest
 
     def _adapter(self, shape: Shape) -> float:
         """Down and up."""
@@ -107,8 +109,10 @@ def compute(plan: Plan, step: Step) -> Compute:
     if isinstance(work, BackboneWork):
         return _pretraining(work, shape)
     bottleneck = max(1, shape.hidden_size // work.backbone.reduction_factor)
+    below = work.backbone.first_adapter_layer
     if isinstance(work, SourceWork | JointWork):
-        return _training(step.reads, work.training, shape, Parts(bottleneck, trained=1))
+        parts = Parts(bottleneck, trained=1, below=below)
+        return _training(step.reads, work.training, shape, parts)
     if isinstance(work, ExternalWork):
         return Compute()
     parts = _composition(work, bottleneck)
@@ -131,7 +135,7 @@ def _composition(work: FitWork | PredictWork, bottleneck: int) -> Parts:
         return Parts(bottleneck, full=True)
     count = len(adapter_steps(work.sources))
     trained = int(get_format(work.target.format).trained)
-    return Parts(bottleneck, count, count > 1, trained)
+    return Parts(bottleneck, count, count > 1, trained, below=work.backbone.first_adapter_layer)
 
 
 def _training(reads: tuple[Reads, ...], training: Training, shape: Shape, parts: Parts) -> Compute:

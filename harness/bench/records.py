@@ -149,7 +149,7 @@ class RecordMaker:
         """How the target was trained (empty where it was not), and each source."""
 
         def used(training: Training) -> dict[str, Any]:
-            return {**plain(training), "reduction_factor": cell.backbone.reduction_factor}
+            return {**plain(training), **cell.backbone.adapters}
 
         return {
             "name": cell.setting,

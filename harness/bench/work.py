@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ class Worker:
     should_stop: Callable[[], bool] = lambda: False
     scorer: Scorer = field(init=False)
     _store: Store = field(init=False)
-    _base: tuple[Path, XLMRobertaAdapterModel] | None = None
+    _base: tuple[BackboneRef, XLMRobertaAdapterModel] | None = None
     _stopwatch: Stopwatch = field(default_factory=Stopwatch)  # of the step that is being done
 
     def __post_init__(self) -> None:
@@ -283,13 +283,18 @@ class Worker:
         tokenizer: Any,
         mixture: Mixture = PROPORTIONAL,
     ) -> dict[str, Any]:
+        pad_id = tokenizer.pad_token_id
+        tasks = [
+            replace(task, states=self.scorer.states(assembly, task.format, task.features, pad_id))
+            for task in tasks
+        ]
         trainer = Trainer(
             assembly,
             tasks,
             training,
             self.settings.numerics,
             seed=f"{about['name']}/{about['seed']}",
-            pad_id=tokenizer.pad_token_id,
+            pad_id=pad_id,
             micro_tokens=self.settings.micro_tokens,
             mixture=mixture,
             evaluate=evaluate,
@@ -329,13 +334,16 @@ class Worker:
         ]
 
     def _load(self, backbone: BackboneRef) -> XLMRobertaAdapterModel:
-        folder = self._folder(backbone)
-        if self._base is None or self._base[0] != folder:
-            files = BackboneFiles(backbone.name, folder, backbone.digest, backbone.reduction_factor)
-            self._base = (
-                folder,
-                load_backbone(files, self.settings.numerics.torch_device),
+        if self._base is None or self._base[0] != backbone:
+            files = BackboneFiles(
+                backbone.name,
+                self._folder(backbone),
+                backbone.digest,
+                backbone.reduction_factor,
+                backbone.first_adapter_layer,
+                backbone.prefix_dropout,
             )
+            self._base = (backbone, load_backbone(files, self.settings.numerics.torch_device))
         return self._base[1]
 
     def _folder(self, backbone: BackboneRef) -> Path:
