@@ -165,7 +165,7 @@ def room_problem(store: Store, bound: int, sizes: Sequence[int]) -> str | None:
             "the option out"
         )
     free = shutil.disk_usage(store.root).free
-    if wanted + _SPARE > free:
+    if wanted and wanted + _SPARE > free:
         return (
             f"{needs}, and the disk of {folder} has {shown(free)} free, of which "
             f"{shown(_SPARE)} stay so; free some, choose another --store, or leave the option out"
