@@ -16,8 +16,8 @@ from transformers.models.xlm_roberta.modeling_xlm_roberta import XLMRobertaEmbed
 from harness.bench import Settings, Store
 from harness.bench.prefix_store import PrefixCache, room_problem
 from harness.bench.steps import BackboneRef
-from harness.errors import WorkError
-from harness.model import Numerics
+from harness.errors import InputError, WorkError
+from harness.model import Numerics, Prefix, set_prefix
 from tests.bench.conftest import Results, Runner, write_catalog, xstilts
 from tests.bench.test_plan import RETRIEVAL
 from tests.model.test_prefix import fused, load, noisy
@@ -392,3 +392,14 @@ def test_a_full_disk_is_seen_beforehand(
     assert text is not None
     assert "314.58MB free" in text
     assert "\n" not in text
+
+
+def test_adapters_below_make_it_useless(settings: Settings, tmp_path: Path) -> None:
+    """A model from elsewhere may have adapters where the backbone's states would be taken for."""
+    base = load(noisy(tmp_path / "nano"), 0)
+    assembly = fused(base)
+    set_prefix(assembly.model, Prefix(2, dropout=False, digest="d"))
+    cache, goal = PrefixCache(settings), goal_of("nli")
+    with pytest.raises(InputError, match="adapter 'a' stands below layer 2") as caught:
+        cache.states(assembly, goal.format, features_of("nli", 3), 1)
+    assert "\n" not in str(caught.value)
