@@ -24,6 +24,7 @@ from harness.catalog import Suite, Target, Training
 from harness.errors import WorkError
 from harness.formats import Format, Statistics
 from harness.model import check_backbone, stored_parameters
+from harness.recipes import get_recipe
 from harness.results import (
     build_record,
     environment,
@@ -147,9 +148,12 @@ class RecordMaker:
 
     def _setting(self, cell: Cell) -> dict[str, Any]:
         """How the target was trained (empty where it was not), and each source."""
+        adapters = cell.backbone.adapters
+        if get_recipe(cell.recipe.kind).full:  # it has none, so their place says nothing
+            adapters = {"reduction_factor": adapters["reduction_factor"]}
 
         def used(training: Training) -> dict[str, Any]:
-            return {**plain(training), **cell.backbone.adapters}
+            return {**plain(training), **adapters}
 
         return {
             "name": cell.setting,

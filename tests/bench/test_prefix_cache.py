@@ -7,17 +7,20 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from transformers.models.xlm_roberta.modeling_xlm_roberta import XLMRobertaEmbeddings
 
 from harness.bench import Settings, Store
-from harness.bench.prefix_store import PrefixCache, room_problem
+from harness.bench.prefix_store import PrefixCache, room_problem, states_key
 from harness.bench.steps import BackboneRef
 from harness.errors import InputError, WorkError
 from harness.model import Numerics, Prefix, set_prefix
+from harness.train import Rows
 from tests.bench.conftest import Results, Runner, write_catalog, xstilts
 from tests.bench.test_plan import RETRIEVAL
 from tests.model.test_prefix import fused, load, noisy
@@ -343,6 +346,47 @@ def test_keys_and_signatures_differ_by_place_and_dropout(
     }  # fmt: skip
     assert places == {(2, None), (1, False), (None, None), (2, False)}
     assert {r["signature"] for r in cached[0].records().values()} & signatures
+    parts = sorted(re.sub(r".*@\w{8}\|(.*)recipe:stack.*", r"\1", one) for one in signatures)
+    assert parts == [
+        "",
+        "adapters-from:1|prefix-dropout:no|",
+        "adapters-from:2|",
+        "adapters-from:2|prefix-dropout:no|",
+    ]
+
+
+def test_what_is_kept_is_keyed_by_all_that_it_depends_on() -> None:
+    features = features_of("nli", 4)
+    prefix, numerics, rows = Prefix(2, dropout=False, digest="d"), Numerics(), Rows.of(features)
+    keys = [
+        states_key(prefix, numerics, rows, torch.float32),
+        states_key(replace(prefix, layers=1), numerics, rows, torch.float32),
+        states_key(replace(prefix, digest="e"), numerics, rows, torch.float32),
+        states_key(prefix, replace(numerics, threads=2), rows, torch.float32),
+        states_key(prefix, numerics, Rows.of(features[:3]), torch.float32),
+        states_key(prefix, numerics, rows, torch.bfloat16),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert states_key(prefix, numerics, Rows.of(features_of("nli", 4)), torch.float32) == keys[0]
+
+
+def test_two_backbones_of_one_folder_are_not_mixed_up(catalog: Path, tmp_path: Path) -> None:
+    suite = SUITE.split("blocks:", maxsplit=1)[0].replace("deeper", "both").replace("[1, 2]", "[1]")
+    suite = suite.replace("[deep]", "[deep, noisy]")
+    suite += "blocks:\n  - {recipes: [direct], targets: [tiny-nli]}\n"
+    path = catalog / "suites" / "both.yaml"
+    path.write_text(suite)
+    try:
+        Runner(catalog, "both").run(tmp_path / "both")  # no table has a row for each backbone
+        alone = Runner(catalog, "both").finish(tmp_path / "alone", "--backbone", "noisy")
+    finally:
+        path.unlink()
+    both = Results(tmp_path / "both")
+    fits = list(both.store.glob("fit/*"))
+    assert len(fits) == 2
+    assert {name: finals(both)[name] for name in finals(alone)} == finals(alone)
+    sizes = {json.loads((fit / "costs.json").read_text())["trainable_parameters"] for fit in fits}
+    assert len(sizes) == 2
 
 
 # --- room, in one process ---

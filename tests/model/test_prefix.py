@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from adapters import SeqBnConfig
+from adapters.composition import Fuse
 from safetensors import safe_open
 
 from harness.formats import collate
@@ -218,3 +220,19 @@ def test_adapters_below_are_found(folder: Path) -> None:
     names = ["everywhere", "upper", "at_the_input"]
     assert adapters_below(model, names, 2) == ["everywhere", "at_the_input"]
     assert adapters_below(model, names, 0) == ["at_the_input"]
+
+
+def test_a_fusion_of_upper_layers_by_the_library_says_so(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, batch = fork_backbone(load(folder), share=True), batch_of()
+    for name in ("a", "b"):
+        model.add_adapter(name, config=SeqBnConfig(leave_out=[0, 1], use_gating=name == "b"))
+    add_fusion(model, ["a", "b"])
+    model.set_active_adapters(Fuse("a", "b"))
+    with caplog.at_level(logging.WARNING, "harness"):
+        model.roberta(batch.input_ids, batch.attention_mask)
+    (line,) = [
+        record.getMessage() for record in caplog.records if record.name.startswith("harness")
+    ]
+    assert line.startswith("Fuse[a, b] is computed by the adapters library: ")
