@@ -10,6 +10,7 @@ from harness.bench.data import SuiteData, encode_options
 from harness.bench.plan import Plan
 from harness.bench.prefix_store import (
     PREFIX,
+    drop_left_over,
     needed_bytes,
     room_problem,
     states_key,
@@ -82,6 +83,7 @@ def check_room(plan: Plan, steps: Iterable[Step], data: SuiteData, settings: Set
             key = states_key(prefix, settings.numerics, rows, dtype)
             if rows.tokens and not store.path(PREFIX, key).is_dir():
                 sizes[key] = needed_bytes(rows.tokens, shape.hidden_size, dtype)
+    drop_left_over(store)  # a worker that was killed may have left some
     problem = room_problem(store, bound, list(sizes.values()))
     if problem is not None:
         raise InputError(problem)

@@ -104,7 +104,7 @@ class PrefixCache:
         assert bound is not None
         size = needed_bytes(shape[0], shape[1], dtype)
         with store.lock(PREFIX, _BOUND):
-            _drop_left_over(store, file.parent)
+            drop_left_over(store, file.parent)
             problem = room_problem(store, bound, [size])
             if problem is not None:
                 raise WorkError(problem)
@@ -196,7 +196,7 @@ def _size(place: Path) -> int:
     return total
 
 
-def _drop_left_over(store: Store, own: Path) -> None:
+def drop_left_over(store: Store, own: Path | None = None) -> None:
     """Remove what processes that were killed left; `own` is being made just now."""
     for place in (store.root / "work").glob(f"partial-{PREFIX}-*"):
         if place != own:

@@ -20,7 +20,7 @@ from harness.bench.prefix_store import PrefixCache, room_problem, states_key
 from harness.bench.steps import BackboneRef
 from harness.errors import InputError, WorkError
 from harness.model import Numerics, Prefix, set_prefix
-from harness.train import Rows
+from harness.train import Interrupted, Rows
 from tests.bench.conftest import Results, Runner, write_catalog, xstilts
 from tests.bench.test_plan import RETRIEVAL
 from tests.model.test_prefix import fused, load, noisy
@@ -174,7 +174,11 @@ def test_a_bound_is_kept_and_said_beforehand(runner: Runner, tmp_path: Path) -> 
     assert not list(out.glob("store/fit/*")) + list(out.glob("store/prefix/*"))
     below = f"{float(found[1]) - 0.02:.2f}{found[2]}"
     assert runner.run(out, *only, "--prefix-cache", below).code == 2
+    left = out / "store" / "work" / "partial-prefix-abc"  # by a worker that was killed
+    left.mkdir(parents=True)
+    (left / "states.bin").write_bytes(bytes(10**6))
     runner.finish(out, *only, "--prefix-cache", found[1] + found[2])
+    assert not left.exists()
     unit = {"KB": 1000, "MB": 10**6}[found[2]]
     held = sum(p.stat().st_size for p in (out / "store" / "prefix").rglob("*") if p.is_file())
     assert 0 < held <= float(found[1]) * unit
@@ -422,6 +426,16 @@ def test_room_that_another_process_has_taken_counts(settings: Settings, tmp_path
     assert partial.exists()
     assert states(settings, tmp_path) is not None  # whoever had the lock is gone
     assert not partial.exists()
+
+
+def test_a_stop_leaves_nothing(settings: Settings, tmp_path: Path) -> None:
+    assembly, goal = fused(load(noisy(tmp_path / "nano"))), goal_of("nli")
+    features = features_of("nli", 10)
+    with pytest.raises(Interrupted):
+        PrefixCache(settings, lambda: True).states(assembly, goal.format, features, 1)
+    assert not list(settings.store.glob("prefix/*"))
+    assert not list(settings.store.glob("work/*"))
+    assert PrefixCache(settings).states(assembly, goal.format, features, 1) is not None
 
 
 def test_a_full_disk_is_seen_beforehand(
