@@ -17,6 +17,7 @@ from harness.bench.local import LocalExecutor, Observer
 from harness.bench.outlook import Group, Outlook, look_at
 from harness.bench.plan import Cell, Plan, Selection
 from harness.bench.planning import make_plan, plan_source
+from harness.bench.prefix_store import check_prefix
 from harness.bench.records import RecordMaker, record_path
 from harness.bench.run import Bench
 from harness.bench.saved_model import SavedModel, check_target, open_model
@@ -49,6 +50,7 @@ __all__ = [
     "Store",
     "SuiteData",
     "check_fit",
+    "check_prefix",
     "check_sweep",
     "check_target",
     "compute",

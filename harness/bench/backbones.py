@@ -33,7 +33,7 @@ class KnownBackbone:
 def inspect_backbone(spec: Backbone, files: BackboneFiles | None = None) -> KnownBackbone:
     """Find a backbone (its files may be known) and read its shape."""
     if spec.pretrain is not None and files is None:
-        return KnownBackbone(spec, None, _pretrained_shape(spec.pretrain))
+        return KnownBackbone(spec, None, _checked_first(spec, _pretrained_shape(spec.pretrain)))
     files = files or locate_backbone(spec)
     return KnownBackbone(spec, files, _checked_shape(spec, files.folder))
 
@@ -55,7 +55,7 @@ def declared_backbone(spec: Backbone) -> KnownBackbone:
             f"backbone '{spec.name}': its files are not here and its YAML has no `shape`; add "
             "shape (its config.json has the numbers), or choose another --backbone"
         )
-    return KnownBackbone(spec, None, spec.shape)
+    return KnownBackbone(spec, None, _checked_first(spec, spec.shape))
 
 
 def world_of(spec: Backbone) -> int | None:
@@ -163,7 +163,18 @@ def _checked_shape(spec: Backbone, folder: Path) -> Shape:
                 f"{folder / 'config.json'} says {there}; correct the YAML, or take the files of "
                 "that backbone"
             )
-    return found
+    return _checked_first(spec, found)
+
+
+def _checked_first(spec: Backbone, shape: Shape) -> Shape:
+    """The shape; InputError if the YAML starts adapters above the last layer."""
+    if spec.first_adapter_layer >= shape.layers:
+        raise InputError(
+            f"backbone '{spec.name}': {spec.name}.yaml: first_adapter_layer: got "
+            f"{spec.first_adapter_layer}; allowed: 0 to {shape.layers - 1}, for it has "
+            f"{shape.layers} layers; correct the YAML"
+        )
+    return shape
 
 
 def _shape_of_folder(folder: Path) -> Shape:

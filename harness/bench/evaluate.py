@@ -22,7 +22,7 @@ from harness.formats import Format
 from harness.model import (
     Assembly,
     BackboneFiles,
-    check_backbone,
+    files_of,
     load_assembly,
     load_backbone,
     load_tokenizer,
@@ -50,7 +50,7 @@ def find_backbone(model: SavedModel, spec: Backbone, store: Store) -> BackboneFi
         if problem is not None:
             raise InputError(f"{folder}: damaged: {problem}; run its suite again to remake it")
         known.append(folder.name)  # a model names a backbone that a step made by its key
-        files = BackboneFiles(spec.name, folder, check_backbone(folder), spec.reduction_factor)
+        files = files_of(spec, folder)
     else:
         files = locate_backbone(spec)
     known.append(files.digest)

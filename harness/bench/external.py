@@ -40,7 +40,12 @@ class Externals:
         self._fitting.add((source.name, known.spec.name))
 
     def check_recipe(
-        self, recipe: Recipe, source_set: SourceSet, sources: Sequence[Source], target: Target
+        self,
+        recipe: Recipe,
+        source_set: SourceSet,
+        sources: Sequence[Source],
+        target: Target,
+        first_layer: int = 0,
     ) -> None:
         """InputError where a recipe or set needs of a source what an adapter does not bring."""
         from_elsewhere = [source for source in sources if source.adapter is not None]
@@ -61,13 +66,13 @@ class Externals:
                 "or choose targets with training data"
             )
         if implementation.fuses:
-            self._check_fuses(recipe, sources)
+            self._check_fuses(recipe, sources, first_layer)
 
-    def _check_fuses(self, recipe: Recipe, sources: Sequence[Source]) -> None:
+    def _check_fuses(self, recipe: Recipe, sources: Sequence[Source], first_layer: int) -> None:
         """InputError unless they are alike: like those trained here, or else like the first."""
         opened = [self.open(source) for source in sources if source.adapter is not None]
         trained = next((source.name for source in sources if source.adapter is None), None)
         for adapter in opened:
             like = trained or opened[0]
             if adapter is not None and like is not None:
-                check_fuses(adapter, recipe.name, like)
+                check_fuses(adapter, recipe.name, like, first_layer)

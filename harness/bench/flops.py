@@ -49,6 +49,7 @@ class Parts:
     fused: bool = False  # the frozen ones by a trained AdapterFusion
     trained: int = 0  # adapters on top
     full: bool = False  # the backbone itself is trained
+    below: int = 0  # layers below all of these
 
     def forward(
         self,
@@ -61,12 +62,14 @@ class Parts:
 
         In a training pass of `batch` tokens; or in evaluation, where fusions are folded once.
         """
-        each = _linears(shape) + _attention(shape, length) + self.trained * self._adapter(shape)
+        layers = shape.layers if layers is None else layers
+        each = self.trained * self._adapter(shape)
         if self.fused:
             each += self._folded(shape) if batch is None else self._fusion(shape, batch).forward
         else:
             each += self.frozen * self._adapter(shape)
-        return (shape.layers if layers is None else layers) * each
+        on_backbone = layers * (_linears(shape) + _attention(shape, length))
+        return on_backbone + max(0, layers - self.below) * each
 
     def backward(self, shape: Shape, length: float, batch: float = math.inf) -> float:
         """The same for the gradients.
@@ -82,10 +85,11 @@ class Parts:
         upper = linears + 2 * attention + 2 * self.trained * adapter
         # In the lowest layer the inputs of what is trained first need no gradient.
         lowest = self.trained * (2.0 if self.fused else 1.5) * adapter
+        above = shape.layers - self.below - 1
         if self.fused:
             fusion = self._fusion(shape, batch)
-            return (shape.layers - 1) * (upper + fusion.upper) + lowest + fusion.lowest
-        return (shape.layers - 1) * (upper + self.frozen * adapter) + lowest
+            return above * (upper + fusion.upper) + lowest + fusion.lowest
+        return above * (upper + self.frozen * adapter) + lowest
 
     def _adapter(self, shape: Shape) -> float:
         """Down and up."""
@@ -136,8 +140,10 @@ def compute(plan: Plan, step: Step) -> Compute:
     if isinstance(work, BackboneWork):
         return _pretraining(work, shape)
     bottleneck = max(1, shape.hidden_size // work.backbone.reduction_factor)
+    below = work.backbone.first_adapter_layer
     if isinstance(work, SourceWork | JointWork):
-        return _training(step.reads, work.training, shape, Parts(bottleneck, trained=1))
+        parts = Parts(bottleneck, trained=1, below=below)
+        return _training(step.reads, work.training, shape, parts)
     if isinstance(work, ExternalWork):
         return Compute()
     parts = _composition(work, bottleneck)
@@ -155,7 +161,7 @@ def _composition(work: FitWork | PredictWork, bottleneck: int) -> Parts:
         return Parts(bottleneck, full=True)
     count = len(adapter_steps(work.sources))
     trained = int(get_format(work.target.format).trained)
-    return Parts(bottleneck, count, count > 1, trained)
+    return Parts(bottleneck, count, count > 1, trained, below=work.backbone.first_adapter_layer)
 
 
 def _training(reads: tuple[Reads, ...], training: Training, shape: Shape, parts: Parts) -> Compute:

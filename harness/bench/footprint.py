@@ -7,7 +7,7 @@ The factors were fitted to the peaks of fresh processes at XLM-R Large's width, 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.bench.lengths import example_tokens
 from harness.bench.plan import Plan
@@ -62,19 +62,21 @@ def footprint(plan: Plan, step: Step, settings: Settings) -> Footprint:
         return _training(shape, shape.weights, 0, activations)
     if isinstance(work, ExternalWork):
         return Footprint(_loaded(shape, work.weights), work.weights * _FLOAT)
-    adapter = adapter_weights(shape, work.backbone.reduction_factor)
+    # Adapters and fusions stand in the upper layers alone, and only there activations are kept.
+    upper = replace(shape, layers=shape.layers - work.backbone.first_adapter_layer)
+    adapter = adapter_weights(upper, work.backbone.reduction_factor)
     if isinstance(work, SourceWork | JointWork):
-        return _training(shape, adapter, 0, _passes(shape, work.training, step, 0, settings))
+        return _training(shape, adapter, 0, _passes(upper, work.training, step, 0, settings))
     adapters = len(adapter_steps(work.sources))
     frozen, trained = adapters * adapter, adapter
     if not get_format(work.target.format).trained:
         trained = 0
     if get_recipe(work.recipe.kind).full:
-        trained = shape.weights
+        trained, upper = shape.weights, shape
     elif adapters > 1:
-        trained += _fusion_weights(shape)
+        trained += _fusion_weights(upper)
     if isinstance(work, FitWork):
-        passes = _passes(shape, work.training, step, adapters, settings)
+        passes = _passes(upper, work.training, step, adapters, settings)
         return _training(shape, trained, frozen, passes)
     memory = _loaded(shape, frozen + trained) + _predicting(shape, work, step, settings)
     return Footprint(memory, step.rows * _SCORED_ROW)

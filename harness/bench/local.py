@@ -81,6 +81,10 @@ class LocalExecutor:
                 store.tidy(*step_id)
         if not missing:
             return
+        if self.settings.prefix_cache is not None:
+            from harness.bench.prefix_plan import check_room  # noqa: PLC0415  (torch, as above)
+
+            check_room(plan, missing.values(), self.data, self.settings)
         if self.workers == 0:
             self._run_here(missing)
             return

@@ -148,7 +148,8 @@ class _Planner:
                 check_fit(known, source, setting)
                 self.make.externals.check_fit(known, source)
             if source_set is not None:
-                self.make.externals.check_recipe(recipe, source_set, sources, target)
+                first = known.spec.first_adapter_layer
+                self.make.externals.check_recipe(recipe, source_set, sources, target, first)
 
     def _cell(
         self,

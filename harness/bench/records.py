@@ -24,6 +24,7 @@ from harness.catalog import SourceSet, Suite, Target, Training
 from harness.errors import WorkError
 from harness.formats import Format, Statistics
 from harness.model import check_backbone, stored_parameters
+from harness.recipes import get_recipe
 from harness.results import (
     build_record,
     environment,
@@ -147,11 +148,12 @@ class RecordMaker:
 
     def _setting(self, cell: Cell) -> dict[str, Any]:
         """How the target was trained (empty where it was not), and each source."""
-
-        factor = {"reduction_factor": cell.backbone.reduction_factor}
+        adapters = cell.backbone.adapters
+        if get_recipe(cell.recipe.kind).full:  # it has none, so their place says nothing
+            adapters = {"reduction_factor": adapters["reduction_factor"]}
 
         def used(training: Training) -> dict[str, Any]:
-            return {**plain(training), **factor}
+            return {**plain(training), **adapters}
 
         return {
             "name": cell.setting,
@@ -162,7 +164,7 @@ class RecordMaker:
                 else {"adapter": ref.work.digest}
                 for ref in cell.sources
             },
-            "joint": {**joint_hyperparameters(cell.joint), **factor} if cell.joint else None,
+            "joint": {**joint_hyperparameters(cell.joint), **adapters} if cell.joint else None,
         }
 
     def _selection(self, cell: Cell, fitted: Mapping[str, Any] | None) -> dict[str, Any] | None:

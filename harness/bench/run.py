@@ -12,6 +12,7 @@ from harness.bench.declared import DeclaredData, PlanData
 from harness.bench.local import LocalExecutor, Observer
 from harness.bench.plan import Plan, Selection
 from harness.bench.planning import make_plan
+from harness.bench.prefix_store import check_prefix
 from harness.bench.records import RecordMaker
 from harness.bench.steps import Settings
 from harness.catalog import Backbone, Catalog, Suite
@@ -80,6 +81,7 @@ class Bench:
     def plan(self) -> Plan:
         """The plan; reads all data, so every wrong file is found before anything is written."""
         if self._plan is None:
+            check_prefix(self.settings, self.backbones)
             data: PlanData
             if self.from_sizes:
                 data = self.declared = DeclaredData(self._context())

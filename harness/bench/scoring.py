@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from harness.bench.data import SuiteData
 from harness.bench.features import FeatureCache
+from harness.bench.prefix_store import PrefixCache
 from harness.bench.steps import Settings
 from harness.catalog import Target
 from harness.data import Dataset
@@ -17,7 +18,7 @@ from harness.errors import WorkError
 from harness.formats import EncodeOptions, Feature, Format, Logits, Statistics, get_format
 from harness.model import Assembly, mean_attentions
 from harness.recipes import Goal
-from harness.train import Interrupted, predict
+from harness.train import Interrupted, States, predict
 
 OnProgress = Callable[[int, int, float | None], None]  # done, of, loss
 
@@ -51,6 +52,15 @@ class Scorer:
     on_progress: OnProgress = lambda done, total, loss: None
     should_stop: Callable[[], bool] = lambda: False
     features: FeatureCache = field(default_factory=FeatureCache)
+
+    def states(
+        self, assembly: Assembly, task_format: Format[Any], features: Sequence[Feature], pad_id: int
+    ) -> States | None:
+        """What --prefix-cache keeps of the features' rows, made now if need be; else None."""
+        if self.settings.prefix_cache is None:
+            return None
+        cache = PrefixCache(self.settings, self.should_stop)
+        return cache.states(assembly, task_format, features, pad_id)
 
     def score(
         self, assembly: Assembly, goal: Goal, target: Target, tokenizer: PreTrainedTokenizerFast
@@ -92,6 +102,11 @@ class Scorer:
             self.features.encode(goal, dev, tokenizer, options, training=False)
             for goal, dev, options in sets
         ]
+        pad_id = tokenizer.pad_token_id
+        known = [
+            self.states(assembly, goal.format, features, pad_id)
+            for (goal, _, _), features in zip(sets, encoded, strict=True)
+        ]
 
         def look_up(_: int, __: int) -> None:
             if self.should_stop():
@@ -99,28 +114,16 @@ class Scorer:
 
         def evaluate() -> float:
             scores = []
-            for (goal, dev, options), features in zip(sets, encoded, strict=True):
-                predictions = self._predictions(
-                    assembly, goal, dev, features, options, tokenizer.pad_token_id, look_up
+            for (goal, dev, options), features, states in zip(sets, encoded, known, strict=True):
+                logits = self.logits(assembly, goal, features, pad_id, look_up, states)
+                predictions = goal.format.decode(
+                    logits, features, dev.examples, goal.labels, options
                 )
                 statistics = goal.format.statistics(predictions, dev.examples)
                 scores.append(goal.format.task_score(goal.format.aggregate(statistics)))
             return sum(scores) / len(scores)
 
         return evaluate
-
-    def _predictions(
-        self,
-        assembly: Assembly,
-        goal: Goal,
-        dataset: Dataset,
-        features: Sequence[Feature],
-        options: EncodeOptions,
-        pad_id: int,
-        on_batch: Callable[[int, int], None] = lambda done, total: None,
-    ) -> list[Any]:
-        logits = self.logits(assembly, goal, features, pad_id, on_batch)
-        return goal.format.decode(logits, features, dataset.examples, goal.labels, options)
 
     def logits(
         self,
@@ -129,6 +132,7 @@ class Scorer:
         features: Sequence[Feature],
         pad_id: int,
         on_batch: Callable[[int, int], None] = lambda done, total: None,
+        states: States | None = None,
     ) -> Sequence[Logits]:
         """What the model says of each feature."""
         return predict(
@@ -140,6 +144,7 @@ class Scorer:
             pad_id=pad_id,
             batch_tokens=self.settings.predict_tokens,
             on_batch=on_batch,
+            states=states,
         )
 
 
@@ -215,7 +220,9 @@ class Pass:
             self.scorer.on_progress(self.done + examples * n // of, self.total, None)
 
         pad_id = self.tokenizer.pad_token_id
-        logits = self.scorer.logits(self.assembly, self.goal, features, pad_id, report)
+        goal = self.goal
+        states = self.scorer.states(self.assembly, goal.format, features, pad_id)
+        logits = self.scorer.logits(self.assembly, goal, features, pad_id, report, states)
         self.done += examples
         return logits
 

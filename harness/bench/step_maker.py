@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from harness.bench.backbones import KnownBackbone
 from harness.bench.data import encode_options
@@ -34,7 +35,16 @@ from harness.bench.steps import (
     step_key,
 )
 from harness.canonical import plain
-from harness.catalog import PROPORTIONAL, Mixture, Recipe, Source, SourceSet, Target, Training
+from harness.catalog import (
+    PROPORTIONAL,
+    Backbone,
+    Mixture,
+    Recipe,
+    Source,
+    SourceSet,
+    Target,
+    Training,
+)
 from harness.formats import get_format
 from harness.train.mixture import epoch_counts
 
@@ -60,12 +70,9 @@ class StepMaker:
         if spec.name in self._backbones:
             return self._backbones[spec.name]
         if files is not None:
-            reference = BackboneRef(
-                spec.name, files.digest, files.reduction_factor, folder=files.folder
-            )
+            reference = _reference(spec, files.digest, folder=files.folder)
         elif spec.pretrain is None:  # its weights are not needed to count what it costs
-            digest = f"{DECLARED}:{spec.name}"
-            reference = BackboneRef(spec.name, digest, spec.reduction_factor)
+            reference = _reference(spec, f"{DECLARED}:{spec.name}")
         else:
             texts = self.data.texts(spec)
             inputs = {
@@ -82,7 +89,7 @@ class StepMaker:
                 len(texts),
                 float(spec.pretrain.steps * spec.pretrain.batch_tokens),
             )
-            reference = BackboneRef(spec.name, step.key, spec.reduction_factor, step=step.key)
+            reference = _reference(spec, step.key, step=step.key)
         self.plan.shapes[spec.name] = known.shape
         self._backbones[spec.name] = reference
         return reference
@@ -278,7 +285,7 @@ class StepMaker:
         return self.plan.steps.setdefault(step.id, step)
 
     def _backbone_inputs(self, backbone: BackboneRef) -> dict[str, object]:
-        return {"backbone": backbone.digest, "reduction_factor": backbone.reduction_factor}
+        return {"backbone": backbone.digest, **backbone.adapters}
 
     def _source_inputs(self, work: SourceWork) -> dict[str, object]:
         """What of a source, as its set takes it, can change an adapter."""
@@ -305,6 +312,20 @@ class StepMaker:
         """
         micro = self.settings.micro_tokens
         return None if batch_tokens is not None and batch_tokens <= micro else micro
+
+
+def _reference(
+    spec: Backbone, digest: str, *, folder: Path | None = None, step: str | None = None
+) -> BackboneRef:
+    return BackboneRef(
+        spec.name,
+        digest,
+        spec.reduction_factor,
+        folder,
+        step,
+        spec.first_adapter_layer,
+        spec.prefix_dropout,
+    )
 
 
 def _backbone_needs(backbone: BackboneRef) -> tuple[tuple[str, str], ...]:

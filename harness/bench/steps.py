@@ -35,6 +35,7 @@ class Settings:
     recompute: bool = False
     checkpoint_seconds: float | None = 60.0
     checkpoint_steps: int | None = None
+    prefix_cache: int | None = None  # bytes that STORE/prefix may hold; None: no cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,18 @@ class BackboneRef:
     reduction_factor: int
     folder: Path | None = None
     step: str | None = None
+    first_adapter_layer: int = 0
+    prefix_dropout: bool = True
+
+    @property
+    def adapters(self) -> dict[str, int | bool]:
+        """Width and place of its adapters, for keys and records; a default place is not named."""
+        found: dict[str, int | bool] = {"reduction_factor": self.reduction_factor}
+        if self.first_adapter_layer:
+            found["first_adapter_layer"] = self.first_adapter_layer
+        if not self.prefix_dropout:
+            found["prefix_dropout"] = False
+        return found
 
 
 @dataclass(frozen=True, slots=True)

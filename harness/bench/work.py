@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ class Worker:
     should_stop: Callable[[], bool] = lambda: False
     scorer: Scorer = field(init=False)
     _store: Store = field(init=False)
-    _base: tuple[tuple[Path, torch.dtype], XLMRobertaAdapterModel] | None = None
+    _base: tuple[tuple[BackboneRef, torch.dtype], XLMRobertaAdapterModel] | None = None
     _stopwatch: Stopwatch = field(default_factory=Stopwatch)  # of the step that is being done
 
     def __post_init__(self) -> None:
@@ -279,13 +279,18 @@ class Worker:
         tokenizer: Any,
         mixture: Mixture = PROPORTIONAL,
     ) -> dict[str, Any]:
+        pad_id = tokenizer.pad_token_id
+        tasks = [
+            replace(task, states=self.scorer.states(assembly, task.format, task.features, pad_id))
+            for task in tasks
+        ]
         trainer = Trainer(
             assembly,
             tasks,
             training,
             self.settings.numerics,
             seed=f"{about['name']}/{about['seed']}",
-            pad_id=tokenizer.pad_token_id,
+            pad_id=pad_id,
             micro_tokens=self.settings.micro_tokens,
             mixture=mixture,
             evaluate=evaluate,
@@ -336,10 +341,17 @@ class Worker:
 
     def _load(self, backbone: BackboneRef, *, trained: bool = False) -> XLMRobertaAdapterModel:
         """The backbone; what is trained stays in float32, whatever the arithmetic."""
-        folder, numerics = self._folder(backbone), self.settings.numerics
-        key = folder, torch.float32 if trained else numerics.frozen_dtype
+        numerics = self.settings.numerics
+        key = backbone, torch.float32 if trained else numerics.frozen_dtype
         if self._base is None or self._base[0] != key:
-            files = BackboneFiles(backbone.name, folder, backbone.digest, backbone.reduction_factor)
+            files = BackboneFiles(
+                backbone.name,
+                self._folder(backbone),
+                backbone.digest,
+                backbone.reduction_factor,
+                backbone.first_adapter_layer,
+                backbone.prefix_dropout,
+            )
             self._base = None  # its memory first
             self._base = key, load_backbone(files, numerics.torch_device, key[1])
         return self._base[1]

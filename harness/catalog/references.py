@@ -74,6 +74,13 @@ def _backbone(catalog: Catalog, backbone: Backbone, file: Path) -> Iterator[Prob
         if sizes is not None and sizes.hidden_size % sizes.heads:
             allowed = f"a divisor of hidden_size ({sizes.hidden_size})"
             yield problem(file, f"{key}.heads", str(sizes.heads), allowed, "correct one of them")
+        if sizes is not None and backbone.first_adapter_layer >= sizes.layers:
+            got, allowed = str(backbone.first_adapter_layer), f"0 to {sizes.layers - 1}"
+            yield problem(file, "first_adapter_layer", got, allowed, f"{key}.layers is the limit")
+    if not backbone.prefix_dropout and not backbone.first_adapter_layer:
+        allowed = "true, for no layer is below the first adapters"
+        todo = "add first_adapter_layer, or remove it"
+        yield problem(file, "prefix_dropout", "false", allowed, todo)
     if pretrain is None:
         return
     for place, text in enumerate(pretrain.texts):

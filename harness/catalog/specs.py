@@ -132,6 +132,8 @@ class Backbone:
     revision: str | None = None
     pretrain: Pretraining | None = None
     reduction_factor: int = 16  # bottleneck = hidden size / reduction factor
+    first_adapter_layer: int = 0  # adapters and fusions stand in this layer and above
+    prefix_dropout: bool = True  # False: no dropout below that layer while adapters are trained
     licence: str = ""
     get: str = ""  # how to get the files it is pretrained on, in words
     world: bool = False  # its vocabulary knows the world's languages and no other

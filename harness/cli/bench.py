@@ -12,7 +12,7 @@ from harness.cli.docker import (
     stop_with_client,
     wants_docker,
 )
-from harness.cli.options import data_options, machine_options, suite_options
+from harness.cli.options import data_options, machine_options, prefix_option, suite_options
 
 
 @click.command()
@@ -20,6 +20,7 @@ from harness.cli.options import data_options, machine_options, suite_options
 @suite_options
 @data_options
 @machine_options
+@prefix_option
 @docker_options
 @click.option("--json", "as_json", is_flag=True, help="Print the tables as JSON.")
 @click.option("--languages", is_flag=True, help="Also the scores in all languages, per target.")

@@ -16,6 +16,7 @@ from harness.cli.options import (
     PREDICT_TOKENS_CPU,
     check_folder,
     load_catalog,
+    parse_size,
 )
 from harness.cli.progress import size
 from harness.errors import InputError
@@ -52,6 +53,7 @@ def make_settings(options: dict[str, Any], store: Path) -> tuple[Settings, int]:
         or (PREDICT_TOKENS_CPU if numerics.device == "cpu" else BATCH_TOKENS),
         checkpoint_seconds=options["checkpoint_seconds"],
         checkpoint_steps=options["checkpoint_steps"],
+        prefix_cache=parse_size("--prefix-cache", options.get("prefix_cache")),
     )
     return settings, workers
 

@@ -13,7 +13,7 @@ from tabulate import tabulate
 from harness.bench import Scorer, evaluate_model
 from harness.cli.common import show_log
 from harness.cli.model import model_options, prepare, show_progress
-from harness.cli.options import data_options, machine_options
+from harness.cli.options import data_options, machine_options, prefix_option
 from harness.errors import InputError
 from harness.results import write_json
 
@@ -44,6 +44,7 @@ _UNDEFINED = "–"
 )
 @data_options
 @machine_options
+@prefix_option
 def command(
     folder: Path, targets: tuple[str, ...], suite: str, attention: bool, as_json: bool,
     out: Path | None, **options: Any,

@@ -13,6 +13,7 @@ from harness.bench import (
     SavedModel,
     Store,
     check_fit,
+    check_prefix,
     check_target,
     find_backbone,
     inspect_backbone,
@@ -74,6 +75,7 @@ def prepare(
             )
     spec = bench.selection.backbone or bench.catalog.backbone(name)
     files = None if model is None else find_backbone(model, spec, Store(bench.settings.store))
+    check_prefix(bench.settings, [spec])
     known = inspect_backbone(spec, files)
     bench = bench.with_backbone(spec)
     for target in chosen:

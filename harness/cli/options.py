@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,13 @@ machine_options = all_of(
     ),
 )
 
+prefix_option = click.option(
+    "--prefix-cache",
+    metavar="SIZE",
+    help="Keep the states below the first adapters on disk, SIZE at most (such as 20GB), for "
+    "backbones whose layers there are frozen and without dropout.",
+)
+
 # Where data is, what to do with bad rows, and the user's own catalog.
 data_option = click.option(
     "--data",
@@ -144,6 +152,17 @@ def load_catalog(folders: tuple[Path, ...], *, hub: bool) -> Catalog:
     """The shipped catalog with the user's folders on top; `hub`: read from there what is there."""
     catalog = Catalog.load([default_directory(), *folders])
     return catalog.on_hub() if hub else catalog
+
+
+def parse_size(option: str, text: str | None) -> int | None:
+    """`20GB` or `500MiB` as bytes."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?) ?([KMGT]i?)B", text.strip(), re.IGNORECASE)
+    if match is None or not float(match[1]):
+        raise InputError(f"{option}: '{text}'; write a size above 0 such as 500MB, 20GB or 1TiB")
+    power = "KMGT".index(match[2][0].upper()) + 1
+    return int(float(match[1]) * (1024 if len(match[2]) > 1 else 1000) ** power)
 
 
 def check_folder(data: Path) -> None:

@@ -14,12 +14,13 @@ from harness.bench import (
     Bench,
     LocalExecutor,
     Store,
+    check_prefix,
     inspect_backbone,
     plan_source,
 )
 from harness.catalog import Source
 from harness.cli.common import LARGEST_SEED, make_bench, show_log
-from harness.cli.options import backbone_option, data_options, machine_options
+from harness.cli.options import backbone_option, data_options, machine_options, prefix_option
 from harness.cli.progress import TerminalProgress
 from harness.errors import InputError, WorkError
 
@@ -50,6 +51,7 @@ _TRAINING = "training.json"
 @backbone_option
 @data_options
 @machine_options
+@prefix_option
 def command(
     source: str, out: Path, suite: str, setting: str | None, seed: int, **options: Any
 ) -> None:
@@ -71,6 +73,7 @@ def command(
     bench = bench.with_backbone(bench.backbones[0])
     setting = setting or bench.suite.settings[0]
     _check(bench, spec, setting)
+    check_prefix(bench.settings, bench.backbones)
     backbone = inspect_backbone(bench.backbones[0])
     plan = plan_source(spec, backbone, bench.data, bench.settings, setting, seed)
     store = Store(bench.settings.store)

@@ -105,6 +105,10 @@ class Format(ABC, Generic[E]):
         """How many of the backbone's layers a forward pass runs."""
         return depth
 
+    def lowest_layer(self, depth: int) -> int:
+        """The lowest layer whose output it reads (0: the embeddings)."""
+        return depth
+
     def unpadded(self, feature: Feature) -> int | None:
         """Length of the second axis of the feature's logits before padding; None: never padded."""
         return None

@@ -154,6 +154,10 @@ class RetrievalFormat(Format[E]):
         """Those up to the highest that vectors are asked of."""
         return max(one.layer for one in self._computed or (self.retrieval,))
 
+    def lowest_layer(self, depth: int) -> int:
+        """The lowest of those that vectors are asked of."""
+        return min(one.layer for one in self._computed or (self.retrieval,))
+
     def storage(self, count: int) -> MutableSequence[Logits]:
         """A table of vectors."""
         return VectorTable(count, self._folder)

@@ -17,6 +17,7 @@ from harness.model.backbone import (
     BackboneFiles,
     cached_config,
     check_backbone,
+    files_of,
     fork_backbone,
     load_backbone,
     load_tokenizer,
@@ -29,6 +30,15 @@ from harness.model.external_fit import check_fits, check_fuses, import_adapter
 from harness.model.fused_layers import attentions_to, folded, use_fused_layers
 from harness.model.fusion_algebra import output_pays, scores_pay
 from harness.model.numerics import Numerics, resolve_numerics
+from harness.model.prefix import (
+    Prefix,
+    adapters_below,
+    prefix_of,
+    set_prefix,
+    starting_at,
+    states_before,
+    training_mode,
+)
 
 __all__ = [
     "Active",
@@ -36,8 +46,10 @@ __all__ = [
     "BackboneFiles",
     "Numerics",
     "OpenedAdapter",
+    "Prefix",
     "adapter_name",
     "adapter_names",
+    "adapters_below",
     "add_adapter",
     "add_fusion",
     "attentions_to",
@@ -45,6 +57,7 @@ __all__ = [
     "check_backbone",
     "check_fits",
     "check_fuses",
+    "files_of",
     "folded",
     "fork_backbone",
     "import_adapter",
@@ -57,11 +70,16 @@ __all__ = [
     "mean_attentions",
     "open_adapter",
     "output_pays",
+    "prefix_of",
     "read_adapter",
     "remove_pooler",
     "resolve_numerics",
     "scores_pay",
+    "set_prefix",
     "silence_libraries",
+    "starting_at",
+    "states_before",
     "stored_parameters",
+    "training_mode",
     "use_fused_layers",
 ]

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from adapters import SeqBnConfig, XLMRobertaAdapterModel
 from adapters.composition import Fuse, Stack
+from adapters.methods.bottleneck import BottleneckLayer
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -21,6 +22,7 @@ from transformers import XLMRobertaConfig
 from harness.canonical import canonical_json
 from harness.errors import InputError, WorkError
 from harness.model.backbone import fork_backbone
+from harness.model.prefix import prefix_of
 
 ENCODER_FILE = "model.safetensors"
 COMPOSITION = "composition.json"
@@ -158,6 +160,7 @@ def load_assembly(base: XLMRobertaAdapterModel, folder: Path) -> Assembly:
         assembly.model.load_adapter_fusion(
             str(folder / "fusion"), load_as=name, use_safetensors=True
         )
+        _drop_idle_fusions(assembly.model)
     for name in heads:
         load_head(assembly.model, folder / "heads" / name, name)
     if full.is_dir():
@@ -169,15 +172,33 @@ def load_assembly(base: XLMRobertaAdapterModel, folder: Path) -> Assembly:
 
 
 def add_adapter(model: XLMRobertaAdapterModel, name: str, reduction_factor: int) -> None:
-    """Add a new sequential bottleneck adapter (Pfeiffer et al. 2021), d / reduction factor wide."""
-    model.add_adapter(name, config=SeqBnConfig(reduction_factor=reduction_factor))
+    """Add a new sequential bottleneck adapter (Pfeiffer et al. 2021), d / reduction factor wide.
+
+    It stands in the layers above the model's prefix.
+    """
+    left_out = list(range(prefix_of(model).layers))
+    config = SeqBnConfig(reduction_factor=reduction_factor, leave_out=left_out)
+    model.add_adapter(name, config=config)
 
 
 def add_fusion(model: XLMRobertaAdapterModel, names: Sequence[str]) -> str:
     """Add an AdapterFusion over the named adapters; its name is theirs joined by commas."""
     fusion = Fuse(*names)
     model.add_adapter_fusion(fusion)
+    _drop_idle_fusions(model)
     return str(fusion.name)
+
+
+def _drop_idle_fusions(model: XLMRobertaAdapterModel) -> None:
+    """Take fusions out of layers in which none of their adapters stands.
+
+    The library puts them there, too: they compute nothing, but would be regularised and saved.
+    """
+    for layer in model.modules():
+        if isinstance(layer, BottleneckLayer):
+            for name in list(layer.adapter_fusion_layer):
+                if not any(one in layer.adapters for one in name.split(",")):
+                    del layer.adapter_fusion_layer[name]
 
 
 def load_adapter(model: XLMRobertaAdapterModel, folder: Path, name: str) -> None:

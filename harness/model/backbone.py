@@ -22,6 +22,7 @@ from harness.errors import InputError, expand_home, reading
 from harness.model.fused_layers import use_fused_layers
 from harness.model.hub import first_line, hub_snapshot
 from harness.model.lean_layers import use_lean_layers
+from harness.model.prefix import Prefix, set_prefix
 
 _SAFE_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _OLD_WEIGHTS = "pytorch_model.bin"  # the library reads it only where there are no safe ones
@@ -46,6 +47,8 @@ class BackboneFiles:
     folder: Path
     digest: str
     reduction_factor: int
+    first_adapter_layer: int = 0
+    prefix_dropout: bool = True
 
 
 def locate_backbone(spec: Backbone) -> BackboneFiles:
@@ -58,7 +61,19 @@ def locate_backbone(spec: Backbone) -> BackboneFiles:
         folder = _hub_snapshot(spec)
     else:
         raise InputError(f"backbone '{spec.name}': kind '{spec.kind}' is made by a step, not found")
-    return BackboneFiles(spec.name, folder, check_backbone(folder), spec.reduction_factor)
+    return files_of(spec, folder)
+
+
+def files_of(spec: Backbone, folder: Path) -> BackboneFiles:
+    """The files in a folder as the backbone that a spec describes."""
+    return BackboneFiles(
+        spec.name,
+        folder,
+        check_backbone(folder),
+        spec.reduction_factor,
+        spec.first_adapter_layer,
+        spec.prefix_dropout,
+    )
 
 
 def cached_config(spec: Backbone) -> Path | None:
@@ -141,6 +156,7 @@ def load_backbone(
     remove_pooler(model)
     use_fused_layers(model)
     use_lean_layers(model)
+    set_prefix(model, Prefix(files.first_adapter_layer, files.prefix_dropout, files.digest))
     # Saved adapters name their backbone; a path of this machine says nothing to anybody else.
     model.config._name_or_path = files.name
     model.requires_grad_(False)
@@ -171,12 +187,18 @@ def silence_libraries() -> None:
 
 
 def fork_backbone(base: XLMRobertaAdapterModel, *, share: bool) -> XLMRobertaAdapterModel:
-    """A copy to hang adapters on; with `share` it has the base's own frozen tensors."""
+    """A copy to hang adapters on; with `share` it has the base's own frozen tensors.
+
+    Without, all of it may be trained, so nothing is known of its lowest layers.
+    """
     memo: dict[int, object] = {}
     if share:
         memo |= {id(tensor): tensor for tensor in base.parameters()}
         memo |= {id(tensor): tensor for tensor in base.buffers()}
-    return copy.deepcopy(base, memo)
+    fork = copy.deepcopy(base, memo)
+    if not share:
+        set_prefix(fork, Prefix())
+    return fork
 
 
 def _hub_snapshot(spec: Backbone) -> Path:

@@ -30,7 +30,6 @@ _BUILDING = (
 # Fuse takes what the up-projection gives, in every place where the adapter above it sits.
 _FUSED = {
     "ln_after": False, "use_gating": False, "inv_adapter": False, "output_adapter": True,
-    "leave_out": False,
 }  # fmt: skip
 # Where else it sits, how it takes its input and hands on its output: Fuse goes by its last.
 _ALIKE = ("mh_adapter", "original_ln_before", "original_ln_after", "residual_before_ln")
@@ -40,6 +39,11 @@ _OWN: Mapping[str, Any] = SeqBnConfig().to_dict()  # of the adapters that are tr
 def check_fits(opened: OpenedAdapter, backbone: Backbone, hidden_size: int, layers: int) -> None:
     """InputError unless it was trained on this backbone, as far as its files can tell."""
     another = f"choose an adapter of backbone '{backbone.name}', or another --backbone"
+    first = backbone.first_adapter_layer
+    if not _stands_above(opened, first):
+        allowed = f"a list with {', '.join(map(str, range(first)))}, and no inv_adapter, for "
+        allowed += f"adapters of backbone '{backbone.name}' stand in layer {first} and above"
+        raise opened.wrong("config.leave_out", _left_out(opened), allowed, another)
     width = opened.about.get("hidden_size")
     if width != hidden_size:
         allowed = f"{hidden_size}, the width of backbone '{backbone.name}'"
@@ -58,10 +62,13 @@ def check_fits(opened: OpenedAdapter, backbone: Backbone, hidden_size: int, laye
             raise InputError(f"{where}: {name}: got {got}; allowed: {allowed} {on}; {another}")
 
 
-def check_fuses(opened: OpenedAdapter, recipe: str, like: OpenedAdapter | str) -> None:
+def check_fuses(
+    opened: OpenedAdapter, recipe: str, like: OpenedAdapter | str, first_layer: int = 0
+) -> None:
     """InputError where Fuse would use it in another way than alone.
 
-    `like` is the source that it must be like, by its name alone if its adapter is trained here.
+    `like` is the source that it must be like, by its name alone if its adapter is trained here;
+    `first_layer` is the backbone's first with adapters.
     """
     todo = f"leave it out of source sets of recipe '{recipe}', or use a recipe that stacks it"
     for key, wanted in _FUSED.items():
@@ -70,6 +77,11 @@ def check_fuses(opened: OpenedAdapter, recipe: str, like: OpenedAdapter | str) -
             allowed = "true" if wanted else "none"
             allowed += ", for fusion takes the output of its up-projection in every layer"
             raise opened.wrong(f"config.{key}", got, allowed, todo)
+    if set(_left_out(opened)) != set(range(first_layer)):
+        allowed = json.dumps(list(range(first_layer))) if first_layer else "none"
+        allowed += ", for fusion takes the output of its up-projection in every layer"
+        allowed += f" from {first_layer}" if first_layer else ""
+        raise opened.wrong("config.leave_out", _left_out(opened), allowed, todo)
     theirs, name = (_OWN, like) if isinstance(like, str) else (like.config, like.source)
     for key in _ALIKE:
         got, wanted = (one.get(key, _OWN[key]) for one in (opened.config, theirs))
@@ -86,6 +98,19 @@ def import_adapter(base: XLMRobertaAdapterModel, opened: OpenedAdapter, name: st
     assembly.activate(name)
     assembly.train_groups({})
     return assembly
+
+
+def _left_out(opened: OpenedAdapter) -> list[Any]:
+    """The layers in which it does not stand."""
+    found = opened.config.get("leave_out") or []
+    return found if isinstance(found, list) else [found]
+
+
+def _stands_above(opened: OpenedAdapter, layer: int) -> bool:
+    """Whether nothing below a layer depends on it."""
+    if layer == 0:
+        return True
+    return set(range(layer)) <= set(_left_out(opened)) and not opened.config.get("inv_adapter")
 
 
 def _bottleneck(opened: OpenedAdapter) -> AdapterConfig:

@@ -42,7 +42,7 @@ class FusedLayer:
         None  # by fusion; None: nothing may be kept between calls
     )
     on_attention: OnAttention | None = None
-    _said: set[tuple[str, str]] = field(default_factory=set)
+    _said: set[tuple[str, str]] = field(default_factory=set)  # shared by the layers of a model
 
     def fuse(self, setup: Fuse, state: BottleneckState, lvl: int = 0) -> BottleneckState:
         """`compose_fuse`: hidden [B, L, d] to the fused hidden."""
@@ -105,7 +105,7 @@ class FusedLayer:
         if setup.last() not in modules or (
             isinstance(setup, Average) and len(adapters) < len(setup.children)
         ):
-            return f"layer {self.layer.layer_idx} lacks one of its adapters"
+            return "a layer lacks one of its adapters"
         for adapter in adapters:
             reason = _adapter_reason(adapter)
             if reason:
@@ -121,8 +121,7 @@ class FusedLayer:
         said = (str(setup), reason)
         if said not in self._said:
             self._said.add(said)
-            if self.layer.layer_idx == 0:
-                log.warning("%s is computed by the adapters library: %s", setup, reason)
+            log.warning("%s is computed by the adapters library: %s", setup, reason)
         library = getattr(type(self.layer), f"compose_{kind}")
         result: BottleneckState = library(self.layer, setup, state, lvl)
         return result
@@ -130,8 +129,9 @@ class FusedLayer:
 
 def use_fused_layers(model: XLMRobertaAdapterModel) -> None:
     """Make the model's fusions and averages run by our algebra, now and in copies of the model."""
+    said: set[tuple[str, str]] = set()
     for layer in _bottleneck_layers(model):
-        fused = FusedLayer(layer)
+        fused = FusedLayer(layer, _said=said)
         layer.fused = fused
         layer.compose_fuse, layer.compose_average = fused.fuse, fused.average
         layer.mean = _weighted_sum  # the library's divides by the number of adapters once more

@@ -65,6 +65,7 @@ def record_signature(record: Mapping[str, Any]) -> str:
     return signature(
         [
             ("backbone", _named(record["backbone"])),
+            *_place(setting),
             ("recipe", f"{recipe['name']}@{short(options)}" if options else recipe["name"]),
             ("set", f"{sources['name']}@{short(sources['sources'])}" if sources else "none"),
             ("budget", (sources and sources["budget"]) or "none"),
@@ -127,6 +128,15 @@ def short(value: Any) -> str:
 
 def _named(block: Mapping[str, Any]) -> str:
     return f"{block['name']}@{block['digest'][:8]}"
+
+
+def _place(setting: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Where adapters begin and whether what is below drops out, if it is not everywhere and so."""
+    for used in (setting["hyperparameters"], setting["joint"], *setting["sources"].values()):
+        if used and "first_adapter_layer" in used:
+            below = [] if used.get("prefix_dropout", True) else [("prefix-dropout", "no")]
+            return [("adapters-from", _text(used["first_adapter_layer"])), *below]
+    return []
 
 
 def _scored(target: Mapping[str, Any]) -> list[tuple[str, str]]:

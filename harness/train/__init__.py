@@ -11,6 +11,7 @@ from harness.train.loop import (
 )
 from harness.train.optimizer import GroupedAdamW, learning_rate_factor
 from harness.train.predict import predict
+from harness.train.prefix import Rows, States, compute_states, stored_dtype, stored_type
 from harness.train.pretrain import pretrain_backbone, train_tokenizer
 
 __all__ = [
@@ -18,15 +19,20 @@ __all__ = [
     "GroupedAdamW",
     "Interrupted",
     "Progress",
+    "Rows",
+    "States",
     "Stopwatch",
     "TrainResult",
     "TrainTask",
     "Trainer",
+    "compute_states",
     "epoch_batches",
     "learning_rate_factor",
     "padded_tokens",
     "predict",
     "pretrain_backbone",
     "sorted_batches",
+    "stored_dtype",
+    "stored_type",
     "train_tokenizer",
 ]

@@ -15,11 +15,12 @@ import torch
 from harness.catalog import PROPORTIONAL, Mixture, Training
 from harness.errors import InputError, WorkError
 from harness.formats import Feature, Format, collate
-from harness.model import Assembly, Numerics
+from harness.model import Assembly, Numerics, training_mode
 from harness.train.batches import epoch_batches, padded_tokens
 from harness.train.checkpoint import Checkpointer
 from harness.train.mixture import epoch_counts, epoch_rows
 from harness.train.optimizer import GroupedAdamW, learning_rate_factor
+from harness.train.prefix import States, entering
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class TrainTask:
     head: str
     format: Format[Any]
     features: Sequence[Feature]
+    states: States | None = None  # what is known of their rows
 
     def examples(self) -> list[list[int]]:
         """The feature indices of each example, in the order of the examples."""
@@ -106,7 +108,7 @@ class Trainer:
             result, best = self._resume(optimizer, *loaded)
             self.micro_tokens = result.micro_tokens
             log.info("continuing at step %d of %d", result.steps, len(schedule))
-        self.assembly.model.train()
+        training_mode(self.assembly.model)
         if loaded and self._is_due(result, evaluations):  # it was stopped while it was scored
             best = self._end_step(optimizer, result, best, evaluations)
         while result.steps < len(schedule) and not result.stopped_early:
@@ -226,7 +228,7 @@ class Trainer:
         total, tokens = 0.0, 0
         for micro in self._micro_batches(features):
             batch = collate(micro, self.pad_id, device=self.numerics.device)
-            with self.numerics.autocast():
+            with self.numerics.autocast(), entering(self.assembly.model, task.states, batch):
                 logits = task.format.forward(self.assembly.model, task.head, batch)
                 loss, _ = task.format.loss(logits, batch)
             torch.autograd.backward(loss / weight)
@@ -277,7 +279,7 @@ class Trainer:
         # Evaluation draws no random numbers, so training goes on as if it had not happened.
         self.assembly.model.eval()
         score = self.evaluate()
-        self.assembly.model.train()
+        training_mode(self.assembly.model)
         return score
 
     def _save(

@@ -92,6 +92,22 @@ def test_only_what_is_trained_is_in_checkpoints(of: Callable[[str], Footprint]) 
     assert of("score direct on tiny-nli").checkpoint == 0
 
 
+def test_adapters_in_the_upper_layers_take_less(plan: Plan, settings: Settings) -> None:
+    def upper(label: str) -> tuple[Footprint, Footprint]:
+        (step,) = [s for s in plan.steps.values() if s.label == f"{label} (seed 1)"]
+        backbone = replace(step.work.backbone, first_adapter_layer=2)  # type: ignore[type-var]
+        higher = replace(step, work=replace(step.work, backbone=backbone))  # type: ignore[arg-type]
+        return footprint(plan, step, settings), footprint(plan, higher, settings)
+
+    for label in ("source nli.A0", "fuse[world-nli-multi] -> tiny-nli"):
+        whole, third = upper(label)  # one of nano's three layers
+        assert third.disk * 3 == whole.disk
+        assert third.checkpoint * 3 == whole.checkpoint
+        assert third.memory < whole.memory
+    whole, third = upper("full-ft -> tiny-nli")
+    assert whole == third
+
+
 def large(plan: Plan, step: Step, settings: Settings, **training: int) -> Footprint:
     """The step's footprint if its backbone were XLM-R Large, with other hyper-parameters."""
     work = step.work

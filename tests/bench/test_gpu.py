@@ -29,10 +29,13 @@ from harness.errors import InputError
 from harness.model import (
     Assembly,
     Numerics,
+    Prefix,
     add_adapter,
     add_fusion,
     folded,
+    prefix_of,
     remove_pooler,
+    set_prefix,
     use_fused_layers,
 )
 from tests.declared import bench_of, write_sizes, write_two_backbones
@@ -121,12 +124,16 @@ def test_choices_are_rows_of_their_own(tmp_path: Path) -> None:
 # --- against torch ---
 
 
-@pytest.fixture(scope="module")
-def model() -> Any:
-    """Nano with attention that the counter sees, four adapters and a fusion of three of them."""
+@pytest.fixture(scope="module", params=[0, 1, 2])
+def model(request: pytest.FixtureRequest) -> Any:
+    """Nano with attention that the counter sees, four adapters and a fusion of three of them.
+
+    They stand in all layers, or above the lowest ones.
+    """
     found = XLMRobertaAdapterModel.from_pretrained(str(NANO), attn_implementation="eager")
     remove_pooler(found)
     use_fused_layers(found)
+    set_prefix(found, Prefix(request.param))
     for name in ("a", "b", "c", "t"):
         add_adapter(found, name, 4)
     add_fusion(found, ["a", "b", "c"])
@@ -157,6 +164,7 @@ def test_operations_are_those_that_torch_counts(
     model: Any, active: Any, groups: dict[str, list[str]], parts: Parts, rows: int
 ) -> None:
     config = model.config
+    parts = replace(parts, below=0 if parts.full else prefix_of(model).layers)
     shape = Shape(
         config.vocab_size, config.hidden_size, config.intermediate_size, config.num_hidden_layers,
         config.num_attention_heads, 64, dropout=False,

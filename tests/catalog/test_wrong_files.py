@@ -263,6 +263,36 @@ WRONG = [
     ("backbones/base.yaml", "path:", f"{SHAPE}heads: 3}}\npath:", ["shape.heads: got 3", "(8)"]),
     ("backbones/base.yaml", "path:", f"{SHAPE}}}\npath:", ["shape.heads: got nothing", "add it"]),
     ("backbones/base.yaml", "kind: folder", "kind: hub", ["hub: got nothing", "add it"]),
+    (
+        "backbones/base.yaml",
+        "path:",
+        f"first_adapter_layer: 2\n{SHAPE}heads: 2}}\npath:",
+        ["base.yaml: first_adapter_layer: got 2", "0 to 1"],
+    ),
+    (
+        "backbones/base.yaml",
+        "path:",
+        "first_adapter_layer: -1\npath:",
+        ["base.yaml: first_adapter_layer: got -1", "at least 0"],
+    ),
+    (
+        "backbones/base.yaml",
+        "path:",
+        "first_adapter_layer: 1.5\npath:",
+        ["base.yaml: first_adapter_layer: got 1.5", "an integer"],
+    ),
+    (
+        "backbones/base.yaml",
+        "path:",
+        "prefix_dropout: false\npath:",
+        ["base.yaml: prefix_dropout: got false", "add first_adapter_layer"],
+    ),
+    (
+        "backbones/base.yaml",
+        "path:",
+        "prefix_dropout: no dropout\npath:",
+        ["prefix_dropout: got 'no dropout'", "true or false"],
+    ),
     ("backbones/base.yaml", "path:", "hub: a/b\npath:", ["hub: got 'a/b'", "kind", "remove it"]),
     ("languages.yaml", "code: sw", "code: en", ["name: got 'en'", "a name that is new"]),
     # suites

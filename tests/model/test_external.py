@@ -373,6 +373,41 @@ def test_what_sits_or_reads_otherwise_is_not_fused(tmp_path: Path, key: str) -> 
         check_fuses(opened, "fuse", opened)  # all from elsewhere, and alike
 
 
+# --- on a backbone whose adapters stand in its upper layers ---
+
+UPPER = Backbone("upper", "", "builtin", first_adapter_layer=2)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        SeqBnConfig(),
+        SeqBnConfig(leave_out=[0]),
+        SeqBnConfig(leave_out=[0, 1], inv_adapter="nice", inv_adapter_reduction_factor=2),
+    ],
+    ids=["everywhere", "in the layer below", "at the embeddings"],
+)
+def test_an_adapter_that_stands_lower_is_refused(tmp_path: Path, config: BnConfig) -> None:
+    opened = read_adapter("ext.B0", save(tmp_path / "adapter", config))
+    fits(opened)
+    text = refusal(lambda: fits(opened, UPPER))
+    assert "config.leave_out: got " in text
+    assert "allowed: a list with 0, 1, and no inv_adapter" in text
+    assert "backbone 'upper' stand in layer 2 and above" in text
+
+
+def test_an_adapter_of_the_upper_layers_fits_and_fuses(tmp_path: Path) -> None:
+    opened = read_adapter("ext.B0", save(tmp_path / "adapter", SeqBnConfig(leave_out=[0, 1])))
+    fits(opened, UPPER)
+    check_fuses(opened, "fuse", "nli.A0", 2)
+    text = refusal(lambda: check_fuses(opened, "fuse", "nli.A0", 1))
+    assert "config.leave_out: got [0, 1]; allowed: [0], for fusion takes" in text
+    text = refusal(lambda: check_fuses(opened, "fuse", "nli.A0"))
+    assert "config.leave_out: got [0, 1]; allowed: none, for fusion takes" in text
+    higher = read_adapter("ext.B0", save(tmp_path / "higher", SeqBnConfig(leave_out=[0, 1])))
+    fits(higher, Backbone("upper", "", "builtin", first_adapter_layer=1))  # alone it may
+
+
 # --- the hub, without a network ---
 
 

@@ -200,7 +200,7 @@ def test_a_stop_is_noticed_between_two_batches_of_dev(
 ) -> None:
     step, data = source_step(replace(TRAINING, epochs=2, max_length=100)), _Spied()
     batches: list[int] = []
-    module = importlib.import_module("harness.train.predict")  # the package has it as a function
+    module = importlib.import_module("harness.train.passes")
     original = module.collate
 
     def counted(features: Any, *rest: Any, **more: Any) -> Any:
