@@ -129,15 +129,15 @@ def test_rows_are_in_xtremes_proportions() -> None:
 
 
 def test_operations_of_a_step_are_those_that_torch_counts(one_thread: None) -> None:
-    case = fusion_cases.Case("xstilts", sources=9, layers=3, batch=64, length=16)
-    shape = Shape(case.layers, width=256, heads=4)
+    case = fusion_cases.Case("xstilts", sources=3, layers=3, batch=16, length=16)
+    shape = Shape(case.layers, width=256, heads=4, reduction=4)
     model = random_model(shape, case.sources)
     use_fused_layers(model)
     step = fusion_cases.TrainingStep(case, fused(model, case.sources))
     with FlopCounterMode(display=False) as counter:
         step()
     expected = fusion_cases.training_flops(shape, case.sources, case.batch, case.length)
-    assert counter.get_total_flops() == pytest.approx(expected, rel=0.03)
+    assert counter.get_total_flops() == pytest.approx(expected, rel=0.012)  # biases, head
 
 
 def test_full_fine_tuning_with_and_without_its_embeddings(one_thread: None) -> None:
