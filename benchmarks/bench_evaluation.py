@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common import Clock, Goal, Runs, has_accelerate, parser, ratio, report, times_table
+from common import Clock, Goal, Runs, has_accelerate, parser, report, time_goal, times_table
 from lengths import KINDS, lengths, shares
 
 if TYPE_CHECKING:
@@ -230,8 +230,7 @@ def goals(runs: dict[str, dict[str, Runs]]) -> list[Goal]:
         ("stack", _RANDOM, 1.7), ("stack", _GROUPED, 1.0),
     ]  # fmt: skip
     return [
-        Goal(f"{name}: {way} / xstilts",
-             ratio(runs[name]["all"], way, _OURS), limit, "at least")
+        time_goal(f"{name}: {way} / xstilts", runs[name]["all"], way, _OURS, limit, "at least")
         for name, way, limit in limits
     ]  # fmt: skip
 

@@ -22,7 +22,18 @@ import json
 from contextlib import ExitStack
 from typing import Any
 
-from common import Goal, Runs, child, median, mib, parser, ratio, report, times_table
+from common import (
+    Goal,
+    Runs,
+    child,
+    median,
+    mib,
+    parser,
+    ratio,
+    report,
+    time_goal,
+    times_table,
+)
 from tabulate import tabulate
 
 _COUNTS, _MAIN = (1, 3, 9, 15), 9
@@ -232,17 +243,17 @@ def _goals(
     both = peaks["xstilts"] and peaks["adapters"]
     memory = (peaks["xstilts"] or 0) / (peaks["adapters"] or 1) if both else None
     goals = [
-        Goal(f"Fuse({_MAIN}) alone, forward + backward, adapters / xstilts",
-             ratio(block, "adapters train", ours), 5, "at least"),
-        Goal("the same, folded inference", ratio(block, "adapters folded", "xstilts folded"),
-             12, "at least"),
-        Goal("training step, adapters / xstilts", ratio(model, library, ours), 2.5, "at least"),
-        Goal("training step, xstilts / full fine-tuning without its embeddings",
-             ratio(model, ours, "full ft train"), 0.85, "at most"),
-        Goal("training step, xstilts / full fine-tuning with its embeddings",
-             ratio(model, ours, "full ft + embeddings train"), 0.7, "at most"),
-        Goal("evaluation, xstilts / bare backbone",
-             ratio(model, "xstilts evaluate", "bare backbone evaluate"), 1.2, "at most"),
+        time_goal(f"Fuse({_MAIN}) alone, forward + backward, adapters / xstilts",
+                  block, library, ours, 5, "at least"),
+        time_goal("the same, folded inference", block, "adapters folded", "xstilts folded",
+                  12, "at least"),
+        time_goal("training step, adapters / xstilts", model, library, ours, 2.5, "at least"),
+        time_goal("training step, xstilts / full fine-tuning without its embeddings",
+                  model, ours, "full ft train", 0.85, "at most"),
+        time_goal("training step, xstilts / full fine-tuning with its embeddings",
+                  model, ours, "full ft + embeddings train", 0.7, "at most"),
+        time_goal("evaluation, xstilts / bare backbone",
+                  model, "xstilts evaluate", "bare backbone evaluate", 1.2, "at most"),
         Goal("peak memory of a training step, xstilts / adapters", memory, 0.3, "at most"),
     ]  # fmt: skip
     if arguments.device != "cpu":

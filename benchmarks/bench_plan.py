@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from common import Goal, Runs, fresh, has_accelerate, parser, ratio, report, times_table
+from common import Runs, fresh, has_accelerate, parser, report, time_goal, times_table
 from plan_files import (
     BATCH,
     LABELS,
@@ -58,10 +58,9 @@ def main() -> None:
                 runs.setdefault(_SCRIPTS, []).append(whole)
                 runs.setdefault(_WORK, []).append(work)
     goals = [
-        Goal("whole plan, scripts / xstilts", ratio(runs, _SCRIPTS, _OURS), 4, "at least"),
-        Goal("the same, scripts without start and imports", ratio(runs, _WORK, _OURS), 4,
-             "at least"),
-    ]  # fmt: skip
+        time_goal("whole plan, scripts / xstilts", runs, _SCRIPTS, _OURS, 4, "at least"),
+        time_goal("the same, scripts without start and imports", runs, _WORK, _OURS, 4, "at least"),
+    ]
     report(
         f"A plan: {plan.text()}", [times_table(runs, _OURS)], goals, {"runs": runs},
         arguments.threads, arguments.json,

@@ -34,7 +34,9 @@ def main() -> None:
             found = fresh([sys.executable, *command], arguments.threads)["whole"]
             if round_ >= 0:
                 runs.setdefault(name, []).append(found)
-    goals = [Goal("xstilts --help", median(runs, "xstilts --help"), 0.3, "at most", " s")]
+    name = "xstilts --help"
+    wall, cpu = (median(runs, name, key) for key in ("seconds", "cpu_seconds"))
+    goals = [Goal(name, wall, 0.3, "at most", " s", by_cpu=cpu)]
     report(
         f"Start-up, medians of {rounds}", [times_table(runs, _EMPTY)], goals, {"runs": runs},
         arguments.threads, arguments.json,

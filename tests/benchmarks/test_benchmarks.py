@@ -53,6 +53,11 @@ def test_a_ratio_is_the_median_over_rounds_not_the_ratio_of_medians() -> None:
     assert common.ratio(found, "absent", "ours") is None
     assert common.ratio(found, "unknown", "ours") is None
     assert "absent" not in common.times_table(found, "ours")
+    goal = common.time_goal("it", found, "theirs", "ours", 2.5, "at least")
+    assert goal.row() == ["it", "3.00x", "at least 2.5x", "met", "1.00x"]
+    assert common.time_goal("it", found, "absent", "ours", 2.5, "at least").row()[1:] == [
+        "-", "at least 2.5x", "not measured", "-"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
