@@ -57,9 +57,14 @@ world-test: setup ## the tests that train on the synthetic world, the slow ones 
 kill-test: setup ## the tests that kill a run and continue it
 	$(PYTEST) -m kill $(ARGS)
 
-benchmarks: setup ## speed and memory beside what one would use instead
+# Mining at its full size (100,000 rows a side) takes as long as all others together.
+benchmarks: setup ## speed and memory beside what one would use instead; ARGS=--quick goes to each
+	@mkdir -p build/benchmarks
 	@ran=; for file in benchmarks/bench_*.py; do \
-		[ -f "$$file" ] || continue; ran=1; $(BIN)/python "$$file" $(ARGS) || exit 1; \
+		[ -f "$$file" ] || continue; ran=1; name=$$(basename "$$file" .py); more=; \
+		[ "$$name" = bench_mining ] && more="--rows 30000"; \
+		echo "== $$name"; \
+		$(BIN)/python "$$file" --json "build/benchmarks/$$name.json" $$more $(ARGS) || exit 1; \
 	done; [ "$$ran" ] || { echo "make: benchmarks/bench_*.py: no such file" >&2; exit 1; }
 
 nano: setup ## train the built-in backbone again (replaces harness/data/world/nano)
