@@ -104,7 +104,7 @@ def build(arguments: argparse.Namespace, active: str, folder: Path) -> dict[str,
     from models import Shape, fused, random_model  # noqa: PLC0415  (torch)
 
     from harness.formats import get_format  # noqa: PLC0415  (as torch)
-    from harness.model import use_fused_layers  # noqa: PLC0415  (as torch)
+    from harness.model import speed_up  # noqa: PLC0415  (as torch)
 
     layers, width, heads = _SHAPES[arguments.model]
     ways: dict[str, Predict] = {}
@@ -117,7 +117,7 @@ def build(arguments: argparse.Namespace, active: str, folder: Path) -> dict[str,
             assembly.activate(["stack", "s0", "t"])
         assembly.train_groups({})
         if way == _OURS:
-            use_fused_layers(model)
+            speed_up(model)
             ways[way] = _ours(assembly, arguments.threads)
         else:
             ways[way] = _by_trainer(model, way, arguments.batch, folder)

@@ -8,7 +8,7 @@ On a GPU, one command, no network: --device cuda --dtype bf16 --layers 24 --batc
 Random weights in XLM-R Large's shape (d 1024, 16 heads, bottleneck 64) with fewer layers, random
 ids; the vocabulary is small, but for full fine-tuning with its embeddings (250,002 x 1,024). A
 training step is forward, backward, clipping and AdamW, in the same code for all; "adapters" is
-the same model before `use_fused_layers`. All take turns in one process. Peak memory is that of a
+the same model before `speed_up`. All take turns in one process. Peak memory is that of a
 step on the whole batch in a fresh process, above weights and optimizer state (on a GPU: the
 allocator's). The lowest layer has no gradient below its fusion, so few layers flatter nobody but
 the library.

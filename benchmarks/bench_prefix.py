@@ -43,7 +43,7 @@ from harness.model import (
     remove_pooler,
     set_prefix,
     silence_libraries,
-    use_fused_layers,
+    speed_up,
 )
 from harness.train import Trainer, TrainTask
 
@@ -180,7 +180,7 @@ def _model(layers: int, width: int, sources: int) -> Assembly:
     )  # fmt: skip
     model: Any = XLMRobertaAdapterModel(config)
     remove_pooler(model)
-    use_fused_layers(model)
+    speed_up(model)
     model.requires_grad_(False)
     set_prefix(model, Prefix(layers // 2, dropout=False, digest="random"))
     assembly = Assembly(model)

@@ -28,7 +28,7 @@ from models import (
 from torch import Tensor
 
 from harness.catalog import Training
-from harness.model import Assembly, Numerics, folded, resolve_numerics, use_fused_layers
+from harness.model import Assembly, Numerics, folded, resolve_numerics, speed_up
 from harness.train import GroupedAdamW
 
 Call = Callable[[], Any]
@@ -64,7 +64,7 @@ class Case:
         else:
             model = random_model(shape, self.sources)
             if self.variant == "xstilts":
-                use_fused_layers(model)
+                speed_up(model, self.numerics.frozen_dtype)
             assembly = fused(model, self.sources)
         model.to(self.numerics.torch_device)
         return assembly

@@ -24,6 +24,7 @@ from harness.model.backbone import (
     locate_backbone,
     remove_pooler,
     silence_libraries,
+    speed_up,
 )
 from harness.model.external import OpenedAdapter, open_adapter, read_adapter
 from harness.model.external_fit import check_fits, check_fuses, import_adapter
@@ -77,6 +78,7 @@ __all__ = [
     "scores_pay",
     "set_prefix",
     "silence_libraries",
+    "speed_up",
     "starting_at",
     "states_before",
     "stored_parameters",

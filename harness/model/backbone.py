@@ -154,17 +154,22 @@ def load_backbone(
             f"{lacking[0]} the first; config and weights must be of one model"
         )
     remove_pooler(model)
-    use_fused_layers(model)
-    use_lean_layers(model)
+    speed_up(model, dtype)
     set_prefix(model, Prefix(files.first_adapter_layer, files.prefix_dropout, files.digest))
     # Saved adapters name their backbone; a path of this machine says nothing to anybody else.
     model.config._name_or_path = files.name
     model.requires_grad_(False)
-    for layer in model.roberta.encoder.layer:
-        for module in layer.modules():
-            if isinstance(module, torch.nn.Linear):
-                module.to(dtype)
     return model.to(device).eval()
+
+
+def speed_up(model: XLMRobertaAdapterModel, dtype: torch.dtype = torch.float32) -> None:
+    """Fused and lean layers for a model as the library made it; its matrices in `dtype`."""
+    use_fused_layers(model)
+    use_lean_layers(model)
+    for layer in model.roberta.encoder.layer:
+        for name, module in layer.named_modules():
+            if isinstance(module, torch.nn.Linear) and "adapter" not in name:
+                module.to(dtype)
 
 
 class _NoPooler(torch.nn.Module):
