@@ -133,10 +133,12 @@ def by_adapter(z: Tensor, count: int) -> Tensor:
 def softmax_scores(fusion: BertFusion, count: int, z: Tensor, mapped: Tensor) -> Tensor:
     """p: [.., N], from z and (t, t_b, k)."""
     width = z.shape[-1]
-    raw = by_adapter(mapped[..., :width] * z, count).sum(-1)
-    raw = raw + mapped[..., width : width + count]
-    if mapped.shape[-1] > width + count:  # b_k: the same for all, so only dropout makes it matter
-        raw = raw + mapped[..., width + count :]
+    # Split, not sliced: gradients of slices are padded to the whole, each on its own.
+    t, *offsets = mapped.split((width, count, mapped.shape[-1] - width - count), dim=-1)
+    raw = by_adapter(t * z, count).sum(-1)
+    for offset in offsets:  # t_b, and k: the same for all, so only dropout makes it matter
+        if offset.shape[-1]:
+            raw = raw + offset
     return functional.softmax(fusion.dropout(raw), dim=-1)
 
 
