@@ -134,7 +134,7 @@ def softmax_scores(fusion: BertFusion, count: int, z: Tensor, mapped: Tensor) ->
     """p: [.., N], from z and (t, t_b, k)."""
     width = z.shape[-1]
     # Split, not sliced: gradients of slices are padded to the whole, each on its own.
-    t, *offsets = mapped.split((width, count, mapped.shape[-1] - width - count), dim=-1)
+    t, *offsets = torch.split(mapped, [width, count, mapped.shape[-1] - width - count], dim=-1)
     raw = by_adapter(t * z, count).sum(-1)
     for offset in offsets:  # t_b, and k: the same for all, so only dropout makes it matter
         if offset.shape[-1]:
