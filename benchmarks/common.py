@@ -233,7 +233,8 @@ def report(
 ) -> None:  # fmt: skip
     """Print it all and write the JSON if asked."""
     about = machine(threads)
-    print("\n\n".join([title, *parts, goals_table(goals), machine_line(about)]), flush=True)
+    shown = [goals_table(goals)] if goals else []
+    print("\n\n".join([title, *parts, *shown, machine_line(about)]), flush=True)
     if path:
         listed = [{**asdict(goal), "verdict": goal.verdict} for goal in goals]
         body = {"title": title, **result, "goals": listed, "machine": about}

@@ -55,6 +55,8 @@ def measure(what: str, sources: int, rows: int, length: int) -> float:
     from adapters.composition import Fuse, Stack  # noqa: PLC0415  (as torch)
     from transformers import XLMRobertaConfig  # noqa: PLC0415  (as torch)
 
+    from harness.model import folded, speed_up  # noqa: PLC0415  (as torch)
+
     torch.set_num_threads(1)
     config = XLMRobertaConfig(
         vocab_size=1000, hidden_size=_WIDTH, num_hidden_layers=_LAYERS, num_attention_heads=_HEADS,
@@ -71,10 +73,11 @@ def measure(what: str, sources: int, rows: int, length: int) -> float:
         model.set_active_adapters(Stack(Fuse(*names) if sources > 1 else names[0], "t"))
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(".adapters.t." in name or "fusion" in name or "heads" in name)
+    speed_up(model)
     ids = torch.randint(5, 1000, (rows, length))
     before = _high_water()
     if what == "predict":
-        with torch.inference_mode():
+        with torch.inference_mode(), folded(model):
             model.eval()(ids, head="t")
         return (_high_water() - before) / (rows * length * _WIDTH)
     model.train()(ids, head="t").logits.sum().backward()
