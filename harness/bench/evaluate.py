@@ -23,6 +23,7 @@ from harness.model import (
     Assembly,
     BackboneFiles,
     files_of,
+    library_reason,
     load_assembly,
     load_backbone,
     load_tokenizer,
@@ -86,6 +87,12 @@ def evaluate_model(
     numerics = scorer.settings.numerics
     base = load_backbone(backbone, numerics.torch_device, numerics.frozen_dtype)
     assembly = load_model(model, base)
+    reason = library_reason(assembly.model) if attention else ""
+    if reason:
+        raise InputError(
+            f"--attention: {model.folder}: its fusion is computed by the adapters library, which "
+            f"tells none ({reason}); leave the option out"
+        )
     about = {
         "version": harness.__version__,
         "model": {
@@ -108,12 +115,11 @@ def evaluate_model(
         results.append(_result(target, task_format, scores, about, scorer))
         if attention:
             run = scorer.start(assembly, goal, target, load_tokenizer(backbone.folder))
+            tests = scorer.data.tests(target)
+            run.total = sum(map(len, tests.values()))
             results[-1]["attention"] = {
                 "adapters": model.fusions[0].split(","),
-                "layers": {
-                    code: run.attentions(dataset)
-                    for code, dataset in scorer.data.tests(target).items()
-                },
+                "layers": {code: run.attentions(dataset) for code, dataset in tests.items()},
             }
     return {**about, "targets": results}
 

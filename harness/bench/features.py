@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
@@ -11,16 +12,16 @@ from harness.data import Dataset
 from harness.formats import EncodeOptions, Feature
 from harness.recipes import Goal
 
-_TOKENS = 4_000_000  # kept at most: about 150 MiB, as Python keeps numbers
+TOKENS = 2_000_000  # kept at most: 50 to 200 MiB, as Python keeps numbers
 
-_Key = tuple[str, str, str, int, tuple[str, ...], EncodeOptions, bool]
+_Key = tuple[Any, ...]
 
 
 @dataclass(slots=True)
 class FeatureCache:
     """Features of data sets, those used last; a set of more than `tokens` is encoded each time."""
 
-    tokens: int = _TOKENS
+    tokens: int = TOKENS
     _kept: OrderedDict[_Key, tuple[PreTrainedTokenizerFast, list[Feature], int]] = field(
         default_factory=OrderedDict
     )
@@ -35,8 +36,8 @@ class FeatureCache:
         training: bool,
     ) -> list[Feature]:
         """What the goal's format makes of the data set; to be read only."""
-        key = (dataset.fingerprint, dataset.name, goal.format.name, id(tokenizer), goal.labels,
-               options, training)  # fmt: skip
+        form = (goal.format.name, *sorted(goal.format.signature().items()))
+        key = (dataset.fingerprint, form, id(tokenizer), goal.labels, options, training)
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key][1]

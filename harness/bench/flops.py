@@ -19,6 +19,7 @@ from harness.bench.steps import (
     JointWork,
     PredictWork,
     Reads,
+    Settings,
     SourceWork,
     Step,
     adapter_steps,
@@ -133,7 +134,7 @@ class _Fusion:
         )
 
 
-def compute(plan: Plan, step: Step) -> Compute:
+def compute(plan: Plan, step: Step, settings: Settings) -> Compute:
     """What one step computes, in all epochs: early stopping is left out."""
     work = step.work
     shape = plan.shapes[work.backbone.name]
@@ -143,12 +144,12 @@ def compute(plan: Plan, step: Step) -> Compute:
     below = work.backbone.first_adapter_layer
     if isinstance(work, SourceWork | JointWork):
         parts = Parts(bottleneck, trained=1, below=below)
-        return _training(step.reads, work.training, shape, parts)
+        return _training(step.reads, work.training, settings, shape, parts)
     if isinstance(work, ExternalWork):
         return Compute()
     parts = _composition(work, bottleneck)
     if isinstance(work, FitWork):
-        return _training(step.reads, work.training, shape, parts)
+        return _training(step.reads, work.training, settings, shape, parts)
     task_format = target_format(work.target, shape.layers)
     length = mean_tokens(work.target.format, work.target.max_length)
     tokens = step.rows * example_tokens(work.target.format, work.target.max_length)
@@ -164,7 +165,9 @@ def _composition(work: FitWork | PredictWork, bottleneck: int) -> Parts:
     return Parts(bottleneck, count, count > 1, trained, below=work.backbone.first_adapter_layer)
 
 
-def _training(reads: tuple[Reads, ...], training: Training, shape: Shape, parts: Parts) -> Compute:
+def _training(
+    reads: tuple[Reads, ...], training: Training, settings: Settings, shape: Shape, parts: Parts
+) -> Compute:
     count = epochs(reads, training)
     total = Compute()
     for one in reads:
@@ -173,7 +176,9 @@ def _training(reads: tuple[Reads, ...], training: Training, shape: Shape, parts:
         trained = count * one.train * tokens
         scored = (training.evaluations or count) * one.dev * tokens
         batch = training.batch_tokens or (training.batch_size or 1) * tokens
-        each = parts.forward(shape, length, batch=batch) + parts.backward(shape, length, batch)
+        batch = min(batch, settings.micro_tokens)  # of one pass
+        forwards = (2 if settings.recompute else 1) * parts.forward(shape, length, batch=batch)
+        each = forwards + parts.backward(shape, length, batch)
         flops = trained * each + scored * parts.forward(shape, length)
         total += Compute(trained + scored, flops)
     return total

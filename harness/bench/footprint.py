@@ -27,8 +27,9 @@ from harness.catalog import Shape, Training
 from harness.formats import get_format
 from harness.recipes import get_recipe
 
-_FLOAT = 4  # bytes of weights, gradients and moments, whatever the arithmetic of the forward pass
-_PROCESS = 450 << 20  # Python with torch, transformers and some data
+# Bytes of weights, gradients and moments; of frozen matrices in bf16 an overestimate.
+_FLOAT = 4
+_PROCESS = 500 << 20  # Python with torch, transformers, some data and their features
 # Bytes that stay alive for the backward pass per token, layer and hidden unit; what each fused
 # source adds; and what attention adds per head and token of length over the hidden size.
 _TRAIN, _TRAIN_SOURCE, _TRAIN_ATTENTION = 95.0, 20.0, 10.0

@@ -117,7 +117,7 @@ def look_at(
     sizes = {step.id: footprint(plan, step, settings) for step in steps}
     if speed is None:
         return Outlook(plan, done, seconds, measured, sizes)
-    computes = {step.id: compute(plan, step) for step in steps}
+    computes = {step.id: compute(plan, step, settings) for step in steps}
     flops = {step: one.flops for step, one in computes.items()}
     there = estimate_on(speed.gpu, plan, store, done, flops)
     return Outlook(plan, done, seconds, measured, sizes, speed, computes, *there)

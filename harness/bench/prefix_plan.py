@@ -49,7 +49,8 @@ class _Read:
 
     def id(self) -> tuple[object, ...]:
         """Equal where the rows are, without encoding them."""
-        return (self.form.name, self.labels, self.data.fingerprint, self.options, self.training)
+        form = (self.form.name, *sorted(self.form.signature().items()))
+        return (*form, self.labels, self.data.fingerprint, self.options, self.training)
 
 
 def check_room(plan: Plan, steps: Iterable[Step], data: SuiteData, settings: Settings) -> None:

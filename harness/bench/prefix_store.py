@@ -183,9 +183,12 @@ def shown(size: int) -> str:
 
 
 def _held(store: Store) -> int:
-    """Bytes of finished states, and of those that are being made."""
-    places = [store.root / PREFIX, *(store.root / "work").glob(f"partial-{PREFIX}-*")]
-    return sum(_size(place) for place in places)
+    """Bytes of states that are being made, and of finished ones.
+
+    In this order: what is finished meanwhile counts twice rather than not at all.
+    """
+    making = sum(map(_size, (store.root / "work").glob(f"partial-{PREFIX}-*")))
+    return making + _size(store.root / PREFIX)
 
 
 def _size(place: Path) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from transformers import PreTrainedTokenizerFast
@@ -14,7 +14,6 @@ from harness.bench.prefix_store import PrefixCache
 from harness.bench.steps import Settings
 from harness.catalog import Target
 from harness.data import Dataset
-from harness.errors import WorkError
 from harness.formats import EncodeOptions, Feature, Format, Logits, Statistics, get_format
 from harness.model import Assembly, mean_attentions
 from harness.recipes import Goal
@@ -174,7 +173,7 @@ class Pass:
     def logits(self, dataset: Dataset, features: Sequence[Feature] | None = None) -> Passed:
         """What a format's decode and tune take; `features` are those of `encode`, if at hand."""
         features = self.encode(dataset) if features is None else features
-        logits = self._run(features, len(dataset))
+        logits = self._run([features], len(dataset))
         return logits, features, dataset.examples, self.goal.labels, self.options
 
     def together(self, datasets: Mapping[str, Dataset]) -> Iterator[tuple[str, Passed]]:
@@ -195,25 +194,20 @@ class Pass:
         """By layer, how much the model's fusion attends to each source, over all tokens."""
         with mean_attentions(self.assembly.model) as means:
             self.logits(dataset)
-        if not means.sums:  # the log has said why
-            raise WorkError(
-                "--attention: the model's fusion is one that the adapters library computes; "
-                "leave the option out"
-            )
         return means.by_layer()
 
     def _group(
         self, group: Mapping[str, Sequence[Feature]], datasets: Mapping[str, Dataset]
     ) -> Iterator[tuple[str, Passed]]:
-        everything = [feature for features in group.values() for feature in features]
-        logits = self._run(everything, sum(len(datasets[name]) for name in group))
+        logits = self._run(list(group.values()), sum(len(datasets[name]) for name in group))
         start = 0
         for name, features in group.items():
             own = logits[start : start + len(features)]
             start += len(features)
             yield name, (own, features, datasets[name].examples, self.goal.labels, self.options)
 
-    def _run(self, features: Sequence[Feature], examples: int) -> Sequence[Logits]:
+    def _run(self, parts: Sequence[Sequence[Feature]], examples: int) -> Sequence[Logits]:
+        features = [feature for part in parts for feature in part]
         self.tokens += _tokens(features)
 
         def report(n: int, of: int) -> None:
@@ -221,7 +215,9 @@ class Pass:
 
         pad_id = self.tokenizer.pad_token_id
         goal = self.goal
-        states = self.scorer.states(self.assembly, goal.format, features, pad_id)
+        asked = (self.scorer.states(self.assembly, goal.format, part, pad_id) for part in parts)
+        known = [one for one in asked if one is not None]
+        states = replace(known[0], more=tuple(known[1:])) if known else None
         logits = self.scorer.logits(self.assembly, goal, features, pad_id, report, states)
         self.done += examples
         return logits

@@ -129,6 +129,7 @@ class Worker:
             seed=work.backbone.pretrain.seed,
             numerics=self.settings.numerics,
             micro_tokens=self.settings.micro_tokens,
+            recompute=self.settings.recompute,
             name=work.backbone.name,
             checkpointer=self._checkpointer(step),
             on_step=self._report,

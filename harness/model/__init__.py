@@ -28,7 +28,7 @@ from harness.model.backbone import (
 )
 from harness.model.external import OpenedAdapter, open_adapter, read_adapter
 from harness.model.external_fit import check_fits, check_fuses, import_adapter
-from harness.model.fused_layers import attentions_to, folded, use_fused_layers
+from harness.model.fused_layers import attentions_to, folded, library_reason, use_fused_layers
 from harness.model.fusion_algebra import output_pays, scores_pay
 from harness.model.numerics import Numerics, resolve_numerics
 from harness.model.prefix import (
@@ -62,6 +62,7 @@ __all__ = [
     "folded",
     "fork_backbone",
     "import_adapter",
+    "library_reason",
     "load_adapter",
     "load_assembly",
     "load_backbone",

@@ -16,7 +16,7 @@ from harness.model.fused_layers import attentions_to
 
 @dataclass(slots=True)
 class AttentionMeans:
-    """Sums of p over the tokens that were no padding, by layer from 0."""
+    """Sums of means of p over fusions of a layer, weighed by tokens that were no padding."""
 
     sums: dict[int, Tensor] = field(default_factory=dict)
     tokens: int = 0
@@ -28,21 +28,29 @@ class AttentionMeans:
 
 @contextmanager
 def mean_attentions(model: XLMRobertaAdapterModel) -> Iterator[AttentionMeans]:
-    """Within it, passes of the model are counted; the model must have one active fusion."""
-    means, mask = AttentionMeans(), torch.empty(0)
+    """Within it, passes of the model that come to their end are counted."""
+    means, found = AttentionMeans(), dict[int, list[Tensor]]()
 
-    def note_mask(_: Any, __: Any, given: dict[str, Any]) -> None:
-        nonlocal mask
+    def begin(*_: Any) -> None:
+        found.clear()  # of a pass that ran out of memory
+
+    def note(layer: int, p: Tensor) -> None:
+        found.setdefault(layer, []).append(p)
+
+    def end(_: Any, __: Any, given: dict[str, Any], ___: Any) -> None:
         mask = given["attention_mask"].double()
         means.tokens += int(mask.sum())
+        for layer, parts in found.items():  # several where adapters stand in several places
+            p = torch.stack(parts).double().mean(0)
+            means.sums[layer] = means.sums.get(layer, 0) + torch.einsum("bln,bl->n", p, mask)
 
-    def add(layer: int, p: Tensor) -> None:
-        found = torch.einsum("bln,bl->n", p.double(), mask)
-        means.sums[layer] = means.sums.get(layer, 0) + found
-
-    hook = model.roberta.register_forward_pre_hook(note_mask, with_kwargs=True)
+    hooks = (
+        model.roberta.register_forward_pre_hook(begin),
+        model.roberta.register_forward_hook(end, with_kwargs=True),
+    )
     try:
-        with attentions_to(model, add):
+        with attentions_to(model, note):
             yield means
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()

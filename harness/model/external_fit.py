@@ -100,10 +100,13 @@ def import_adapter(base: XLMRobertaAdapterModel, opened: OpenedAdapter, name: st
     return assembly
 
 
-def _left_out(opened: OpenedAdapter) -> list[Any]:
+def _left_out(opened: OpenedAdapter) -> list[int]:
     """The layers in which it does not stand."""
     found = opened.config.get("leave_out") or []
-    return found if isinstance(found, list) else [found]
+    if not isinstance(found, list) or any(type(one) is not int for one in found):
+        todo = "correct the file, or ask its author for a whole one"
+        raise opened.wrong("config.leave_out", found, "a list of layers, which are numbers", todo)
+    return found
 
 
 def _stands_above(opened: OpenedAdapter, layer: int) -> bool:

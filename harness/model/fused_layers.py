@@ -50,7 +50,7 @@ class FusedLayer:
         if not any(name in layer.adapters for name in setup.flatten()):
             return state  # as in a Stack; the library's own would stop with a KeyError
         config, _ = layer.adapters_config.get_fusion(setup.name)
-        reason = self._reason(setup) or _fusion_reason(config)
+        reason = self.reason(setup) or _fusion_reason(config)
         if reason:
             return self._by_library("fuse", setup, state, lvl, reason)
         fusion: BertFusion = layer.adapter_fusion_layer[setup.name]
@@ -62,8 +62,6 @@ class FusedLayer:
             fold = self._fold(setup.name, fusion, adapters, query is hidden)
             output, p = evaluate(fold, hidden, query, residual)
         else:
-            if torch.is_grad_enabled():
-                self.folds = None  # whoever has gradients may step, so nothing is kept after it
             output, p = fuse(fusion, pack(adapters), hidden, query, residual)
         if self.on_attention is not None:
             self.on_attention(layer.layer_idx, p)
@@ -74,7 +72,7 @@ class FusedLayer:
 
     def average(self, setup: Average, state: BottleneckState, lvl: int = 0) -> BottleneckState:
         """`compose_average`: all adapters as one, each with its weight in its up-projection."""
-        reason = self._reason(setup)
+        reason = self.reason(setup)
         if reason:
             return self._by_library("average", setup, state, lvl, reason)
         adapters = [self.layer.adapters[name] for name in setup]
@@ -96,7 +94,7 @@ class FusedLayer:
             self.folds[name] = folded_fusion(fusion, adapters, one_input)
         return self.folds[name]
 
-    def _reason(self, setup: Fuse | Average) -> str:
+    def reason(self, setup: Fuse | Average) -> str:
         """Why the library must compose these adapters; empty if it need not."""
         modules = self.layer.adapters
         if not all(isinstance(child, str) for child in setup):
@@ -139,16 +137,24 @@ def use_fused_layers(model: XLMRobertaAdapterModel) -> None:
 
 @contextmanager
 def folded(model: XLMRobertaAdapterModel) -> Iterator[None]:
-    """Within it, evaluation keeps folded weights from call to call; no weight may change there.
+    """Within it, evaluation keeps folded weights from call to call.
 
-    A pass with gradients ends that for its layer, so what may have been trained is never stale.
+    A pass with gradients ends that, and weights that are loaded are noticed by their versions.
     """
     layers = _fused(model)
     for layer in layers:
         layer.folds = {}
+
+    def look(*_: Any) -> None:
+        if torch.is_grad_enabled():  # whoever has gradients may step
+            for layer in layers:
+                layer.folds = None
+
+    hook = model.register_forward_pre_hook(look)
     try:
         yield
     finally:
+        hook.remove()
         for layer in layers:
             layer.folds = None
 
@@ -164,6 +170,19 @@ def attentions_to(model: XLMRobertaAdapterModel, on_attention: OnAttention) -> I
     finally:
         for layer in layers:
             layer.on_attention = None
+
+
+def library_reason(model: XLMRobertaAdapterModel) -> str:
+    """Why the model's active fusion would be computed by the library; empty if it would not."""
+    for fused in _fused(model):
+        setup = fused.layer.get_active_setup()
+        for part in [] if setup is None else [setup, *setup]:
+            if isinstance(part, Fuse):
+                config, _ = fused.layer.adapters_config.get_fusion(part.name)
+                reason = fused.reason(part) or _fusion_reason(config)
+                if reason:
+                    return reason
+    return ""
 
 
 def _bottleneck_layers(model: XLMRobertaAdapterModel) -> list[BottleneckLayer]:

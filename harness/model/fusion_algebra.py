@@ -61,7 +61,7 @@ def pack(adapters: Sequence[Adapter]) -> PackedAdapters:
     widest = max(adapter.down_sample for adapter in adapters)
     downs, biases, ups, up_biases = [], [], [], []
     for adapter in adapters:
-        down, up, missing = adapter.adapter_down[0], adapter.adapter_up, 0
+        down, up = adapter.adapter_down[0], adapter.adapter_up
         missing = widest - adapter.down_sample
         downs.append(_padded(down.weight, (0, 0, 0, missing)))
         biases.append(_padded(down.bias, (0, missing)))
@@ -191,14 +191,29 @@ class FoldedFusion:
     inner: Tensor  # [2 N r + N, d] or, for a query of its own, [N r + N, d]: hidden to (z, t, t_b)
     inner_bias: Tensor
     outer: Tensor  # [N r + N, d]
+    versions: list[int]  # of all weights: what loads them raises these, fused AdamW does not
 
     def is_of(self, fusion: BertFusion, adapters: list[Adapter]) -> bool:
-        """Whether it was made from these very modules, not from others of their names."""
+        """Whether it was made from these very modules as they are, for this arithmetic."""
         return (
             self.fusion is fusion
             and len(self.adapters) == len(adapters)
             and all(mine is other for mine, other in zip(self.adapters, adapters, strict=True))
+            and self.versions == _versions(fusion, adapters)
+            and self.inner.dtype == _dtype(self.packed.basis)
         )
+
+
+def _versions(fusion: BertFusion, adapters: list[Adapter]) -> list[int]:
+    return [one._version for module in (fusion, *adapters) for one in module.parameters()]
+
+
+def _dtype(weight: Tensor) -> torch.dtype:
+    """In what folded weights are kept: autocast's type, or the weights', float32 at least."""
+    kind = weight.device.type
+    if torch.is_autocast_enabled(kind):
+        return torch.get_autocast_dtype(kind)
+    return torch.promote_types(weight.dtype, torch.float32)
 
 
 def folded_fusion(fusion: BertFusion, adapters: list[Adapter], one_input: bool) -> FoldedFusion:
@@ -212,11 +227,9 @@ def folded_fusion(fusion: BertFusion, adapters: list[Adapter], one_input: bool) 
         inner = torch.cat([packed.down.to(inner.dtype), inner])
         bias = torch.cat([packed.down_bias.to(bias.dtype), bias])
     outer = fold_output(fusion, packed).T
-    kind = inner.device.type
-    if torch.is_autocast_enabled(kind):
-        dtype = torch.get_autocast_dtype(kind)
-        inner, bias, outer = inner.to(dtype), bias.to(dtype), outer.to(dtype)
-    return FoldedFusion(fusion, adapters, packed, inner.contiguous(), bias, outer.contiguous())
+    dtype = _dtype(packed.basis)
+    inner, bias, outer = (one.to(dtype).contiguous() for one in (inner, bias, outer))
+    return FoldedFusion(fusion, adapters, packed, inner, bias, outer, _versions(fusion, adapters))
 
 
 def evaluate(

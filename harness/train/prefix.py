@@ -62,14 +62,16 @@ class States:
     rows: Rows
     array: Array
     dtype: torch.dtype
+    more: tuple[States, ...] = ()  # those of other data sets whose rows share batches with these
 
     def of(self, batch: Batch) -> torch.Tensor:
         """[R, L, d] on the CPU; zeros at padding, which attention never looks at."""
         found = np.zeros((*batch.input_ids.shape, self.array.shape[1]), self.array.dtype)
         rows = (row for feature in batch.features for row in feature.rows)
         for place, row in zip(found, rows, strict=True):
-            start = self.rows.starts[row]
-            place[: len(row)] = self.array[start : start + len(row)]
+            one = next(one for one in (self, *self.more) if row in one.rows.starts)
+            start = one.rows.starts[row]
+            place[: len(row)] = one.array[start : start + len(row)]
         tensor = torch.from_numpy(found)
         return tensor.view(self.dtype) if self.dtype is torch.bfloat16 else tensor
 

@@ -34,6 +34,7 @@ def pretrain_backbone(
     seed: int,
     numerics: Numerics,
     micro_tokens: int,
+    recompute: bool = False,
     name: str,
     checkpointer: Checkpointer | None = None,
     on_step: Callable[[Progress], None] = lambda progress: None,
@@ -76,7 +77,8 @@ def pretrain_backbone(
         on_step=on_step,
         should_stop=should_stop,
     )
-    result = trainer.run()
+    with assembly.recomputing(recompute):
+        result = trainer.run()
     assembly.train_groups({"backbone": [name]})
     assembly.save_backbone(folder)
     return result

@@ -74,9 +74,11 @@ PAPER = {
 
 
 def test_numbers_of_a_plan_are_those_on_paper(tmp_path: Path) -> None:
-    plan = bench_of(write_sizes(tmp_path)).plan()
+    bench = bench_of(write_sizes(tmp_path))
+    plan = bench.plan()
     found = {
-        step.label.removesuffix(" (seed 1)"): compute(plan, step) for step in plan.steps.values()
+        step.label.removesuffix(" (seed 1)"): compute(plan, step, bench.settings)
+        for step in plan.steps.values()
     }
     for label, (tokens, flops) in PAPER.items():
         assert (found[label].tokens, found[label].flops) == (tokens, flops), label
@@ -84,11 +86,24 @@ def test_numbers_of_a_plan_are_those_on_paper(tmp_path: Path) -> None:
     assert BACKWARD == 2528
 
 
+def test_recomputing_is_another_pass_and_folding_goes_by_passes(tmp_path: Path) -> None:
+    bench = bench_of(write_sizes(tmp_path))
+    plan = bench.plan()
+    (pairs,) = [s for s in plan.steps.values() if s.label == "source pairs.en (seed 1)"]
+    again = compute(plan, pairs, replace(bench.settings, recompute=True))
+    assert again.flops == PAPER["source pairs.en"][1] + 6000 * FORWARD
+    (fuse,) = [s for s in plan.steps.values() if s.label.startswith("fuse[thin-two] -> thin-nli")]
+    halves = compute(plan, fuse, replace(bench.settings, micro_tokens=100))
+    folds = 2 * 128 * (6 + 7 + 6) / 200 + 2 * FUSED_FOLDS  # of a pass of 200 tokens, by token
+    assert halves.flops - compute(plan, fuse, bench.settings).flops == pytest.approx(2000 * folds)
+
+
 def test_a_mixture_counts_each_task_with_its_own_length(tmp_path: Path) -> None:
-    plan = bench_of(write_sizes(tmp_path)).plan()
+    bench = bench_of(write_sizes(tmp_path))
+    plan = bench.plan()
     (step,) = [s for s in plan.steps.values() if s.label.startswith("fuse[thin-two] -> thin-ret")]
     # 2 epochs of 100 pairs of 44 tokens and 30 questions cut at 50; 2 evaluations of 10 pairs
-    assert compute(plan, step).tokens == 2 * (100 * 44 + 30 * 50) + 2 * 10 * 44
+    assert compute(plan, step, bench.settings).tokens == 2 * (100 * 44 + 30 * 50) + 2 * 10 * 44
 
 
 @pytest.mark.parametrize(
@@ -104,9 +119,10 @@ def test_epochs_repeat_up_to_the_least_number_of_steps(
     tmp_path: Path, training: str, tokens: int
 ) -> None:
     changed = {"sources/pairs.en.yaml": ("batch_size: 10", training)}
-    plan = bench_of(write_sizes(tmp_path, changed)).plan()
+    bench = bench_of(write_sizes(tmp_path, changed))
+    plan = bench.plan()
     (step,) = [s for s in plan.steps.values() if s.label == "source pairs.en (seed 1)"]
-    assert compute(plan, step).tokens == tokens
+    assert compute(plan, step, bench.settings).tokens == tokens
 
 
 def test_choices_are_rows_of_their_own(tmp_path: Path) -> None:
@@ -116,9 +132,10 @@ def test_choices_are_rows_of_their_own(tmp_path: Path) -> None:
             "format: multiple_choice",
         )
     }
-    plan = bench_of(write_sizes(tmp_path, changed)).plan()
+    bench = bench_of(write_sizes(tmp_path, changed))
+    plan = bench.plan()
     (step,) = [s for s in plan.steps.values() if s.label == "source pairs.en (seed 1)"]
-    assert compute(plan, step).tokens == 4 * 6600
+    assert compute(plan, step, bench.settings).tokens == 4 * 6600
 
 
 # --- against torch ---
@@ -330,7 +347,8 @@ def test_a_measured_speed_goes_by_the_size_of_the_encoder(tmp_path: Path) -> Non
 )
 def test_a_cost_is_the_tokens_of_each_task(tmp_path: Path, mixture: str, tokens: int) -> None:
     changed = {"source_sets/thin-two.yaml": ("asked.sw]\n", f"asked.sw]\n{mixture}")}
-    plan = bench_of(write_sizes(tmp_path, changed)).plan()
+    bench = bench_of(write_sizes(tmp_path, changed))
+    plan = bench.plan()
     costs = {step.label.removesuffix(" (seed 1)"): step.cost for step in plan.steps.values()}
     assert costs["fuse[thin-two] -> thin-ret"] == pytest.approx(tokens * 1.6)  # two adapters below
     assert costs["source pairs.en"] == 3 * 100 * 20

@@ -175,7 +175,7 @@ def test_plans_count_each_sources_rows_at_its_own_length(tmp_path: Path) -> None
         settings = Settings(tmp_path, None, "refuse", Numerics())
         plan = Bench(catalog, catalog.suite("formats"), settings, tmp_path, Selection()).plan()
         (step,) = [one for one in plan.steps.values() if one.kind == "source"]
-        return compute(plan, step).tokens
+        return compute(plan, step, settings).tokens
 
     # 20 of its rows in each of 10 epochs, and its 100 dev rows after each.
     assert tokens(120) - tokens(100) == (120 - 100) * 10 * (20 + 100)

@@ -182,6 +182,11 @@ def test_a_bound_is_kept_and_said_beforehand(runner: Runner, tmp_path: Path) -> 
     unit = {"KB": 1000, "MB": 10**6}[found[2]]
     held = sum(p.stat().st_size for p in (out / "store" / "prefix").rglob("*") if p.is_file())
     assert 0 < held <= float(found[1]) * unit
+    # what is there needs no room: the languages of a target, which share passes, are files each
+    shutil.rmtree(out / "store" / "predict")
+    runner.finish(out, *only, "--prefix-cache", found[1] + found[2])
+    again = sum(p.stat().st_size for p in (out / "store" / "prefix").rglob("*") if p.is_file())
+    assert again == held
     # what is there is used, and what comes on top has no room
     done = runner.run(out, "--seeds", "1", "--prefix-cache", found[1] + found[2])
     assert done.code == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,14 @@ def test_a_data_set_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ask(training=True) is not first
     assert ask(options=EncodeOptions(max_length=20)) != first
     assert len(calls) == 4
+    qa = examples_of("qa", "A0", 3)
+    rows = make_dataset("qa/train", "A0", qa, {})
+    plain = goal_of("qa")
+    other_rules = replace(plain, format=plain.format.configured({"max_query": 2}, 3))
+    long, short = (
+        cache.encode(one, rows, tokenizer, OPTIONS, training=False) for one in (plain, other_rules)
+    )
+    assert [one.rows for one in long] != [one.rows for one in short]
     calls.clear()
     for room, made in ((sum(len(row) for one in first for row in one.rows), 3), (10, 4)):
         cache = FeatureCache(room)  # for one of the two, and for none

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from adapters import SeqBnConfig, XLMRobertaAdapterModel
 from adapters.composition import Average, Fuse, Stack
 
-from harness.model import attentions_to, folded, use_fused_layers
+from harness.model import attentions_to, folded, mean_attentions, use_fused_layers
 from harness.model import fusion_algebra as algebra
 from tests.model.fused import (
     LAYERS,
@@ -290,7 +291,11 @@ def test_folded_weights_are_those_of_now(change: Callable[[XLMRobertaAdapterMode
                 assert difference(logits(ours, rows()), expected) < 1e-12
 
 
-@pytest.mark.parametrize("change", [step, add_again, replace_source])
+@pytest.mark.parametrize(
+    "change",
+    [one for one in CHANGES if one not in (load_data, switch)],
+    ids=lambda one: one.__name__,
+)
 def test_even_inside_the_scope(change: Callable[[XLMRobertaAdapterModel], None]) -> None:
     library = library_model([{}] * 3).eval()
     ours = ours_of(library)
@@ -301,6 +306,40 @@ def test_even_inside_the_scope(change: Callable[[XLMRobertaAdapterModel], None])
             change(model)
         with torch.no_grad():
             assert difference(logits(ours, rows()), logits(library, rows())) < 1e-12
+
+
+def test_folds_of_one_arithmetic_are_not_used_in_another() -> None:
+    library = library_model([{}] * 3, dtype=torch.float32).eval()
+    ours = ours_of(library)
+    with torch.no_grad(), folded(ours):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            half = logits(ours, rows())
+        whole = logits(ours, rows())
+    assert difference(whole, logits(library, rows())) < 1e-5
+    assert 1e-5 < difference(half, whole) < 0.1
+
+
+def test_attentions_do_not_count_a_pass_that_failed() -> None:
+    """Of tokens that are no padding; of fusions in two places of a layer the mean."""
+    ours, ids = ours_of(library_model([{}] * 3).eval()), rows()
+    mask = torch.ones_like(ids)
+    mask[:, 20:] = 0
+    layer = ours.roberta.encoder.layer[1]
+    with torch.no_grad(), mean_attentions(ours) as means:
+
+        def fail(*_: Any) -> None:
+            raise torch.OutOfMemoryError
+
+        hook = layer.register_forward_hook(fail)
+        with suppress(torch.OutOfMemoryError):
+            ours(ids, attention_mask=mask, head="t")
+        hook.remove()
+        assert (means.tokens, means.sums) == (0, {})
+        ours(ids, attention_mask=mask, head="t")
+    assert means.tokens == 20 * len(ids)
+    by_layer = torch.tensor(means.by_layer())
+    assert by_layer.shape == (LAYERS, 3)
+    assert torch.allclose(by_layer.sum(1), torch.ones(LAYERS))
 
 
 def test_weights_folded_in_inference_mode_do_not_reach_training() -> None:
