@@ -1,4 +1,4 @@
-"""The layers of a model whose AdapterFusion and averages run by our algebra, not the library's.
+"""The layers of a model whose fusions, averages and Parallel run by our algebra.
 
 Parameters, files and `state_dict` stay the library's. What the algebra does not cover (see
 `_reason`) runs in the library, and the log says why.
@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from adapters import XLMRobertaAdapterModel
-from adapters.composition import Average, Fuse
+from adapters.composition import Average, Fuse, Parallel
 from adapters.context import ForwardContext
 from adapters.methods.bottleneck import BottleneckLayer, BottleneckState
 from adapters.methods.modeling import Adapter, BertFusion
@@ -27,6 +27,7 @@ from harness.model.fusion_algebra import (
     folded_fusion,
     fuse,
     pack,
+    run_each,
 )
 
 log = logging.getLogger(__name__)
@@ -86,6 +87,23 @@ class FusedLayer:
         output = output + state.adapter_residual * sum(setup.weights)
         return state._replace(hidden_states=output, last=setup.last())
 
+    def parallel(self, setup: Parallel, state: BottleneckState, lvl: int = 0) -> BottleneckState:
+        """`compose_parallel`: each adapter on its own copy of the rows, all in two products."""
+        layer, count = self.layer, len(setup.children)
+        reason = self.reason(setup)
+        context = ForwardContext.get_context()
+        if reason or context is None:
+            return self._by_library("parallel", setup, state, lvl, reason or "no model runs it")
+        if not context.adapters_parallelized:  # the lowest layer with adapters copies the rows
+            context.original_batch_size = len(state.hidden_states)
+            context.adapters_parallelized = True
+            state = layer.repeat(state, count)
+        state = layer.pre_block(setup, state)
+        packed = pack([layer.adapters[name] for name in setup])
+        hidden = state.hidden_states
+        output = run_each(packed, hidden.view(count, -1, hidden.shape[-1])).view_as(hidden)
+        return state._replace(hidden_states=output + state.adapter_residual, last=setup.last())
+
     def _fold(
         self, name: str, fusion: BertFusion, adapters: list[Adapter], one_input: bool
     ) -> FoldedFusion:
@@ -94,14 +112,14 @@ class FusedLayer:
             self.folds[name] = folded_fusion(fusion, adapters, one_input)
         return self.folds[name]
 
-    def reason(self, setup: Fuse | Average) -> str:
+    def reason(self, setup: Fuse | Average | Parallel) -> str:
         """Why the library must compose these adapters; empty if it need not."""
         modules = self.layer.adapters
         if not all(isinstance(child, str) for child in setup):
             return "a part of it is a composition itself"
         adapters = [modules[name] for name in setup if name in modules]
         if setup.last() not in modules or (
-            isinstance(setup, Average) and len(adapters) < len(setup.children)
+            not isinstance(setup, Fuse) and len(adapters) < len(setup.children)
         ):
             return "a layer lacks one of its adapters"
         for adapter in adapters:
@@ -126,12 +144,13 @@ class FusedLayer:
 
 
 def use_fused_layers(model: XLMRobertaAdapterModel) -> None:
-    """Make the model's fusions and averages run by our algebra, now and in copies of the model."""
+    """Make fusions, averages and Parallel run by our algebra, in the model and its copies."""
     said: set[tuple[str, str]] = set()
     for layer in _bottleneck_layers(model):
         fused = FusedLayer(layer, _said=said)
         layer.fused = fused
         layer.compose_fuse, layer.compose_average = fused.fuse, fused.average
+        layer.compose_parallel = fused.parallel
         layer.mean = _weighted_sum  # the library's divides by the number of adapters once more
 
 

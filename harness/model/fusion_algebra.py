@@ -125,6 +125,15 @@ def map_query(
     return torch.cat([mapped, functional.linear(query, fusion.key.bias[None])], -1)
 
 
+def run_each(packed: PackedAdapters, hidden: Tensor) -> Tensor:
+    """Each adapter on rows of its own, without residuals: [N, T, d] -> [N, T, d]."""
+    count, width = packed.count, packed.width
+    down = packed.down.view(count, width // count, -1)
+    up = packed.basis[:, :width].view(-1, count, width // count).permute(1, 2, 0)
+    z = torch.baddbmm(packed.down_bias.view(count, 1, -1), hidden, down.mT)
+    return torch.baddbmm(packed.basis[:, None, width:].permute(2, 1, 0), packed.activation(z), up)
+
+
 def by_adapter(z: Tensor, count: int) -> Tensor:
     """[.., N r] as [.., N, r]."""
     return z.view(*z.shape[:-1], count, -1)

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import torch
 from adapters import SeqBnConfig, XLMRobertaAdapterModel
-from adapters.composition import Average, Fuse, Stack
+from adapters.composition import Average, Fuse, Parallel, Stack
+from adapters.methods.bottleneck import BottleneckLayer
 
 from harness.model import attentions_to, folded, mean_attentions, use_fused_layers
 from harness.model import fusion_algebra as algebra
@@ -472,6 +473,43 @@ def test_an_average_with_gradients(caplog: pytest.LogCaptureFixture) -> None:
     same = {name: whole[name] for name in fused}
     assert gradient_difference(same, fused) < 1e-7  # the library keeps weights in float32
     assert any(".s2." in name for name in whole)
+
+
+@pytest.mark.parametrize("settings", [{}, {"scaling": 0.5}, {"leave_out": [0]}])
+def test_parallel_is_the_librarys(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are copied for each adapter in the lowest layer that has them, and stay apart."""
+    library = library_model([settings, {**settings, "reduction_factor": 8}, settings]).eval()
+    ours = ours_of(library)
+    found, grads = [], []
+    for model in (library, ours):
+        model.set_active_adapters(Parallel("s0", "s1", "s2"))
+        train(model, "word_embeddings")
+        if model is ours:
+            monkeypatch.setattr(BottleneckLayer, "compose_parallel", None)
+        states = model.roberta(rows())[0]
+        model.zero_grad()
+        (states * torch.arange(states.numel()).view_as(states)).sum().backward()
+        found.append(states.detach())
+        grads.append(model.roberta.embeddings.word_embeddings.weight.grad)
+    assert found[0].shape[0] == 3 * len(rows())
+    assert difference(found[1], found[0]) < 1e-12
+    assert difference(grads[1], grads[0]) < 1e-12
+    assert difference(found[0][:4], found[0][4:8]) > 1e-3
+
+
+def test_parallel_of_what_is_trained_is_the_librarys(caplog: pytest.LogCaptureFixture) -> None:
+    library = library_model([{}, {}]).eval()
+    ours = ours_of(library)
+    found = []
+    for model in (library, ours):
+        model.set_active_adapters(Parallel("s0", "s1"))
+        train(model, ".s0.")
+        with caplog.at_level(logging.WARNING, "harness"):
+            found.append(model.roberta(rows())[0])
+    assert torch.equal(*found)
+    assert said(caplog)[0].endswith("adapter 's0' is itself trained")
 
 
 def test_use_fused_layers_twice_changes_nothing() -> None:
