@@ -32,8 +32,8 @@ _FLOAT = 4
 _PROCESS = 500 << 20  # Python with torch, transformers, some data and their features
 # Bytes that stay alive for the backward pass per token, layer and hidden unit; what each fused
 # source adds; and what attention adds per head and token of length over the hidden size.
-_TRAIN, _TRAIN_SOURCE, _TRAIN_ATTENTION = 95.0, 20.0, 10.0
-_PREDICT, _PREDICT_SOURCE = 100.0, 20.0  # per token and hidden unit: one layer at a time
+_TRAIN, _TRAIN_SOURCE, _TRAIN_ATTENTION = 92.0, 0.5, 2.0
+_PREDICT = 85.0  # per token and hidden unit: one layer at a time
 _MOMENTS = 2  # per trained weight (Adam)
 _LOGITS = 3  # of masked words over the vocabulary: logits, softmax, gradient
 _SCORED_ROW = 300  # bytes on disk: prediction, statistics and floor of one example
@@ -112,8 +112,7 @@ def _passes(
 
 def _predicting(shape: Shape, work: PredictWork, step: Step, settings: Settings) -> int:
     """Bytes of a pass, of the rows with outputs that are held at once, of all examples."""
-    factor = (_PREDICT + _PREDICT_SOURCE * len(adapter_steps(work.sources))) * _width(settings)
-    activations = factor * settings.predict_tokens * shape.hidden_size
+    activations = _PREDICT * _width(settings) * settings.predict_tokens * shape.hidden_size
     task_format = get_format(work.target.format)
     output = _OUTPUT if task_format.trained else shape.hidden_size * _FLOAT  # or a vector
     example = example_tokens(work.target.format, work.target.max_length)
