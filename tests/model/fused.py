@@ -6,6 +6,7 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 import torch
 from adapters import AdapterFusionConfig, SeqBnConfig, XLMRobertaAdapterModel
 from adapters.composition import Fuse, Stack
@@ -99,3 +100,8 @@ def gradient_difference(found: dict[str, torch.Tensor], expected: dict[str, torc
     assert list(found) == list(expected)
     largest = max(float(one.abs().max()) for one in expected.values())
     return max(float((found[n] - expected[n]).abs().max()) for n in expected) / largest
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What our layers have logged."""
+    return [one.getMessage() for one in caplog.records if one.name.startswith("harness.")]
