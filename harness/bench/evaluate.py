@@ -102,6 +102,13 @@ def evaluate_model(
         "backbone": {"name": model.backbone, "digest": backbone.digest},
         "numerics": scorer.settings.numerics.identity(),
     }  # fmt: skip
+    for target in targets if attention else ():
+        form = target_format(target, base.config.num_hidden_layers)
+        if form.layers_run(base.config.num_hidden_layers) <= backbone.first_adapter_layer:
+            raise InputError(
+                f"--attention: target '{target.name}' reads layers below the fusions, which begin "
+                f"at layer {backbone.first_adapter_layer}; leave the option out, or the target"
+            )
     results = []
     for target in targets:
         task_format = target_format(target, base.config.num_hidden_layers)

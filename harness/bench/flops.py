@@ -139,7 +139,7 @@ def compute(plan: Plan, step: Step, settings: Settings) -> Compute:
     work = step.work
     shape = plan.shapes[work.backbone.name]
     if isinstance(work, BackboneWork):
-        return _pretraining(work, shape)
+        return _pretraining(work, settings, shape)
     bottleneck = max(1, shape.hidden_size // work.backbone.reduction_factor)
     below = work.backbone.first_adapter_layer
     if isinstance(work, SourceWork | JointWork):
@@ -177,21 +177,24 @@ def _training(
         scored = (training.evaluations or count) * one.dev * tokens
         batch = training.batch_tokens or (training.batch_size or 1) * tokens
         batch = min(batch, settings.micro_tokens)  # of one pass
-        forwards = (2 if settings.recompute else 1) * parts.forward(shape, length, batch=batch)
-        each = forwards + parts.backward(shape, length, batch)
+        forward = parts.forward(shape, length, batch=batch)
+        each = forward + parts.backward(shape, length, batch)
+        if settings.recompute:  # all but the layers below, which have no gradients
+            each += forward - parts.below * (_linears(shape) + _attention(shape, length))
         flops = trained * each + scored * parts.forward(shape, length)
         total += Compute(trained + scored, flops)
     return total
 
 
-def _pretraining(work: BackboneWork, shape: Shape) -> Compute:
+def _pretraining(work: BackboneWork, settings: Settings, shape: Shape) -> Compute:
     spec = work.backbone.pretrain
     assert spec is not None
     tokens, d = float(spec.steps * spec.batch_tokens), shape.hidden_size
     length = mean_tokens("masked_lm", spec.max_positions)
     head = spec.mask_rate * 2 * d * (d + shape.vocabulary)  # of masked tokens only
     whole = Parts(1, full=True)
-    each = whole.forward(shape, length) + whole.backward(shape, length) + 3 * head
+    forwards = (2 if settings.recompute else 1) * whole.forward(shape, length)
+    each = forwards + whole.backward(shape, length) + 3 * head
     return Compute(tokens, tokens * each)
 
 

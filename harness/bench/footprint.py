@@ -59,7 +59,7 @@ def footprint(plan: Plan, step: Step, settings: Settings) -> Footprint:
         assert spec is not None
         tokens = min(spec.batch_tokens, settings.micro_tokens)
         logits = tokens * spec.mask_rate * shape.vocabulary * _FLOAT * _LOGITS
-        activations = logits + _activations(shape, tokens, spec.max_positions, 0)
+        activations = logits + _activations(shape, tokens, spec.max_positions, 0, settings)
         return _training(shape, shape.weights, 0, activations)
     if isinstance(work, ExternalWork):
         return Footprint(_loaded(shape, work.weights), work.weights * _FLOAT)
@@ -104,10 +104,7 @@ def _passes(
     example = max(one.max_length * get_format(one.format).typical_rows for one in step.reads)
     tokens = training.batch_tokens or (training.batch_size or 0) * example
     tokens = min(tokens, settings.micro_tokens)
-    found = _activations(shape, tokens, longest, adapters)
-    if settings.recompute:  # the inputs of layers, and all of one layer
-        found = found / shape.layers + tokens * shape.layers * shape.hidden_size * _FLOAT
-    return found * _width(settings)
+    return _activations(shape, tokens, longest, adapters, settings) * _width(settings)
 
 
 def _predicting(shape: Shape, work: PredictWork, step: Step, settings: Settings) -> int:
@@ -126,10 +123,13 @@ def _loaded(shape: Shape, added: int) -> int:
     return _PROCESS + (shape.weights + added) * _FLOAT
 
 
-def _activations(shape: Shape, tokens: int, length: int, sources: int) -> float:
+def _activations(shape: Shape, tokens: int, length: int, sources: int, settings: Settings) -> float:
     attention = _TRAIN_ATTENTION * shape.heads * length / shape.hidden_size
     factor = _TRAIN + _TRAIN_SOURCE * sources + attention
-    return factor * tokens * shape.layers * shape.hidden_size
+    layer = factor * tokens * shape.hidden_size
+    if settings.recompute:  # the inputs of layers, and all of one layer
+        return layer + tokens * shape.layers * shape.hidden_size * _FLOAT
+    return layer * shape.layers
 
 
 def _width(settings: Settings) -> float:

@@ -84,6 +84,8 @@ class Assembly:
         """Within it, if wanted, layers keep only their inputs for the backward pass."""
         if wanted:
             self.model.gradient_checkpointing_enable({"use_reentrant": False})
+            # Which the library switches on with it: layers below what is trained would have graphs.
+            self.model.disable_input_require_grads()
         try:
             yield
         finally:

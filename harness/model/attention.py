@@ -38,6 +38,8 @@ def mean_attentions(model: XLMRobertaAdapterModel) -> Iterator[AttentionMeans]:
         found.setdefault(layer, []).append(p)
 
     def end(_: Any, __: Any, given: dict[str, Any], ___: Any) -> None:
+        if not found:  # a pass through the layers below the fusions alone
+            return
         mask = given["attention_mask"].double()
         means.tokens += int(mask.sum())
         for layer, parts in found.items():  # several where adapters stand in several places

@@ -1,7 +1,7 @@
 """The layers of a model whose fusions, averages and Parallel run by our algebra.
 
 Parameters, files and `state_dict` stay the library's. What the algebra does not cover (see
-`_reason`) runs in the library, and the log says why.
+`FusedLayer.reason`) runs in the library, and the log says why.
 """
 
 from __future__ import annotations
@@ -98,6 +98,8 @@ class FusedLayer:
             context.original_batch_size = len(state.hidden_states)
             context.adapters_parallelized = True
             state = layer.repeat(state, count)
+        elif len(state.hidden_states) % count:  # other Parallels below: the library refuses that
+            return self._by_library("parallel", setup, state, lvl, "rows of another Parallel")
         state = layer.pre_block(setup, state)
         packed = pack([layer.adapters[name] for name in setup])
         hidden = state.hidden_states
@@ -169,7 +171,7 @@ def folded(model: XLMRobertaAdapterModel) -> Iterator[None]:
             for layer in layers:
                 layer.folds = None
 
-    hook = model.register_forward_pre_hook(look)
+    hook = model.roberta.register_forward_pre_hook(look)
     try:
         yield
     finally:
@@ -196,7 +198,8 @@ def library_reason(model: XLMRobertaAdapterModel) -> str:
     for fused in _fused(model):
         setup = fused.layer.get_active_setup()
         for part in [] if setup is None else [setup, *setup]:
-            if isinstance(part, Fuse):
+            names = part.flatten() if isinstance(part, Fuse) else ()
+            if any(name in fused.layer.adapters for name in names):
                 config, _ = fused.layer.adapters_config.get_fusion(part.name)
                 reason = fused.reason(part) or _fusion_reason(config)
                 if reason:

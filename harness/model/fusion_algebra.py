@@ -214,7 +214,8 @@ class FoldedFusion:
 
 
 def _versions(fusion: BertFusion, adapters: list[Adapter]) -> list[int]:
-    return [one._version for module in (fusion, *adapters) for one in module.parameters()]
+    weights = (one for module in (fusion, *adapters) for one in module.parameters())
+    return [0 if one.is_inference() else one._version for one in weights]
 
 
 def _dtype(weight: Tensor) -> torch.dtype:

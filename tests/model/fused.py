@@ -24,6 +24,7 @@ def library_model(
     dtype: torch.dtype = torch.float64,
     kind: str = "dynamic",
     seed: int = 0,
+    top: dict[str, Any] | None = None,
 ) -> XLMRobertaAdapterModel:
     """Adapters s0, s1, ... of these settings, fused below `t`, which has a head; random weights."""
     torch.manual_seed(seed)
@@ -42,7 +43,9 @@ def library_model(
         model.add_adapter(name, config=SeqBnConfig(**{"reduction_factor": 4, **settings}))
     # The library cannot stack `t` on a fusion of nothing.
     left_out = adapters[-1].get("leave_out", [])
-    model.add_adapter("t", config=SeqBnConfig(reduction_factor=4, leave_out=left_out))
+    model.add_adapter(
+        "t", config=SeqBnConfig(reduction_factor=4, leave_out=left_out, **(top or {}))
+    )
     fuse = Fuse(*names)
     model.add_adapter_fusion(fuse, config=AdapterFusionConfig.load(kind, **(fusion or {})))
     model.add_classification_head("t", num_labels=3)

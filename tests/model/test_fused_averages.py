@@ -115,6 +115,13 @@ def test_parallel_is_the_librarys(
     assert difference(found[0][:4], found[0][4:8]) > 1e-3
 
 
+def test_rows_that_do_not_divide_are_refused_as_by_the_library() -> None:
+    ours = ours_of(library_model([{}] * 3).eval())
+    ours.set_active_adapters(Stack(Parallel("s0", "s1"), Parallel("s0", "s1", "s2")))
+    with pytest.raises(ValueError, match="must be divisible"):
+        ours.roberta(rows(2))
+
+
 def test_parallel_of_what_is_trained_is_the_librarys(caplog: pytest.LogCaptureFixture) -> None:
     library = library_model([{}, {}]).eval()
     ours = ours_of(library)

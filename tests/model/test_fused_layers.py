@@ -14,7 +14,13 @@ import torch
 from adapters import SeqBnConfig, XLMRobertaAdapterModel
 from adapters.composition import Fuse, Stack
 
-from harness.model import attentions_to, folded, mean_attentions, use_fused_layers
+from harness.model import (
+    attentions_to,
+    folded,
+    library_reason,
+    mean_attentions,
+    use_fused_layers,
+)
 from harness.model import fusion_algebra as algebra
 from tests.model.fused import (
     LAYERS,
@@ -251,6 +257,18 @@ def load_data(model: XLMRobertaAdapterModel) -> None:
             parameter.data.mul_(2.0)
 
 
+def step_of_the_encoder(model: XLMRobertaAdapterModel) -> None:
+    """Trained without the head, by a pass that goes around it."""
+    model.train()
+    torch.manual_seed(1)
+    trained = [one for one in model.parameters() if one.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=0.1, fused=True)
+    states = model.roberta(rows())[0]
+    (states * torch.arange(states.numel()).view_as(states)).sum().backward()
+    optimizer.step()
+    model.eval()
+
+
 def retrain_source(model: XLMRobertaAdapterModel) -> None:
     train(model, ".s1.")
     model.set_active_adapters("s1")
@@ -266,7 +284,16 @@ def switch(model: XLMRobertaAdapterModel) -> None:
     model.set_active_adapters(Stack(Fuse("s0", "s1", "s2"), "t"))
 
 
-CHANGES = [step, add_again, replace_source, load_weights, load_data, retrain_source, switch]
+CHANGES = [
+    step,
+    step_of_the_encoder,
+    add_again,
+    replace_source,
+    load_weights,
+    load_data,
+    retrain_source,
+    switch,
+]
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: str(change.__name__))
@@ -315,9 +342,11 @@ def test_folds_of_one_arithmetic_are_not_used_in_another() -> None:
     assert 1e-5 < difference(half, whole) < 0.1
 
 
-def test_attentions_do_not_count_a_pass_that_failed() -> None:
+@pytest.mark.parametrize("places", [{}, {"mh_adapter": True}], ids=["one place", "two"])
+def test_attentions_do_not_count_a_pass_that_failed(places: dict[str, Any]) -> None:
     """Of tokens that are no padding; of fusions in two places of a layer the mean."""
-    ours, ids = ours_of(library_model([{}] * 3).eval()), rows()
+    library, ids = library_model([places] * 3, top=places).eval(), rows()
+    ours = ours_of(library)
     mask = torch.ones_like(ids)
     mask[:, 20:] = 0
     layer = ours.roberta.encoder.layer[1]
@@ -336,6 +365,24 @@ def test_attentions_do_not_count_a_pass_that_failed() -> None:
     by_layer = torch.tensor(means.by_layer())
     assert by_layer.shape == (LAYERS, 3)
     assert torch.allclose(by_layer.sum(1), torch.ones(LAYERS))
+    told = library(ids, attention_mask=mask, head="t", output_adapter_fusion_attentions=True)
+    for layer_index, found in enumerate(by_layer):
+        by_place = told.adapter_fusion_attentions["s0,s1,s2"][layer_index].values()
+        assert len(by_place) == len(places) + 1
+        expected = sum(torch.tensor(p)[:, :20].mean((0, 1)) for p in by_place) / len(by_place)
+        assert difference(found.double(), expected) < 1e-5
+
+
+@pytest.mark.parametrize("case", REASONS)
+def test_the_reason_is_known_without_a_pass(case: str) -> None:
+    settings, fusion, why = REASONS[case]
+    ours = ours_of(library_model([{}, settings], fusion).eval())
+    train(ours, "nothing")
+    assert library_reason(ours).endswith(why)
+    fine = ours_of(library_model([{"mh_adapter": True, "output_adapter": False}] * 2).eval())
+    assert library_reason(fine) == ""
+    fine.set_active_adapters("t")
+    assert library_reason(fine) == ""
 
 
 def test_weights_folded_in_inference_mode_do_not_reach_training() -> None:

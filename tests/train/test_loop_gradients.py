@@ -216,3 +216,21 @@ def test_layers_computed_again_give_the_same_weights(base: Any, fused: bool) -> 
         kept.append(sum(sizes))
     assert all(torch.equal(trained[0][name], trained[1][name]) for name in trained[0])
     assert kept[1] < kept[0] / 2
+
+
+def test_layers_below_what_is_trained_have_no_graph_either(base: Any) -> None:
+    """And nothing of it stays behind; so there is nothing to compute again."""
+    assembly = assemble(base, "nli")
+    embeddings = assembly.model.get_input_embeddings()
+    for name, parameter in assembly.model.named_parameters():
+        if ".layer.0." in name or ".layer.1." in name:
+            parameter.requires_grad_(False)
+    assembly.model.train()
+    graphs: list[bool] = []
+    for layer in assembly.model.roberta.encoder.layer:
+        layer.register_forward_hook(lambda _, __, out: graphs.append(out[0].requires_grad))
+    for _ in range(2):
+        with assembly.recomputing(True):
+            assembly.model.roberta(torch.arange(10, 40).reshape(2, 15))
+    assert graphs == 2 * [False, False, True]
+    assert not embeddings._forward_hooks
