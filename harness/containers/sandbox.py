@@ -38,6 +38,7 @@ _KEEPER_SECONDS = 600
 _NO_GPU = {"NVIDIA_VISIBLE_DEVICES": "void"}
 _LAST_WORDS = 200
 _KILLED = 128 + 9
+_LATE_SECONDS = 2.0
 _DEFAULTS = Limits()
 log = logging.getLogger(__name__)
 
@@ -168,10 +169,20 @@ def _ended(container: Container, until: float) -> dict[str, Any]:
         container.reload()
         state: dict[str, Any] = container.attrs["State"]
         if not state["Running"]:
-            return state
+            return _after_kill(container, state)
         if time.monotonic() > until:
             raise TimeoutError
         time.sleep(0.02)
+
+
+def _after_kill(container: Container, state: dict[str, Any]) -> dict[str, Any]:
+    """The state, once it may say that memory ran out: the engine is told apart from the end."""
+    until = time.monotonic() + _LATE_SECONDS
+    while state["ExitCode"] == _KILLED and not state["OOMKilled"] and time.monotonic() < until:
+        time.sleep(0.05)
+        container.reload()
+        state = container.attrs["State"]
+    return state
 
 
 def _last_words(stderr: bytearray) -> str:
