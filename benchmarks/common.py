@@ -24,6 +24,8 @@ from tabulate import tabulate
 ROOT = Path(__file__).resolve().parent.parent
 _PACKAGES = ("torch", "transformers", "adapters", "accelerate")
 _MIB = 2**20
+# Every side has what the command gives its own processes (harness/cli/__init__.py).
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 @dataclass(frozen=True, slots=True)

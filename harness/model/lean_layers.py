@@ -1,5 +1,6 @@
-"""Attention and dropout that keep less for the backward pass, with the same values, on CPUs.
+"""Attention without copies, and on CPUs less that is kept for the backward pass; same values.
 
+The library copies query, key and value once more for its Parallel block, also without one.
 With dropout, torch's `scaled_dot_product_attention` on a CPU keeps the probabilities before and
 after it: at length 128 more than anything else in a frozen layer. Here they are computed again,
 with the same random numbers. And of the floats of torch's dropout mask only booleans are kept.
@@ -18,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 
 def use_lean_layers(model: XLMRobertaAdapterModel) -> None:
-    """Make the model's layers, and those of its copies, keep less in training on CPUs."""
+    """Make the model's layers, and those of its copies, copy and keep less."""
     for layer in model.roberta.encoder.layer:
         attention = layer.attention.self
         if isinstance(attention, XLMRobertaSdpaSelfAttentionWithAdapters):
@@ -36,12 +37,11 @@ class _LeanAttention:
     def forward(
         self, hidden: Tensor, attention_mask: Tensor | None = None, *given: Any, **more: Any
     ) -> tuple[Any, ...]:
-        """[B, L, d] -> [B, L, d]; whatever is no plain training on a CPU is the library's."""
+        """[B, L, d] -> [B, L, d]; whatever is no plain self-attention is the library's."""
         module = self._module
         plain = (
-            module.training
-            and module.dropout_prob > 0
-            and _keeps(hidden)
+            module.position_embedding_type == "absolute"
+            and not module.is_decoder
             and (attention_mask is None or len(attention_mask) == len(hidden))  # not in Parallel
             and not any(one is not None and one is not False for one in (*given, *more.values()))
             and module.prefix_tuning.get_active_setup() is None
@@ -56,12 +56,18 @@ class _LeanAttention:
             .transpose(1, 2)
             for part in (module.query, module.key, module.value)
         )
+        dropout = module.dropout_prob if module.training else 0.0
         attend = partial(
             nn.functional.scaled_dot_product_attention,
             attn_mask=attention_mask,
-            dropout_p=module.dropout_prob,
+            dropout_p=dropout,
         )
-        found = checkpoint(attend, query, key, value, use_reentrant=False)
+        again = dropout > 0 and _keeps(hidden)
+        found = (
+            checkpoint(attend, query, key, value, use_reentrant=False)
+            if again
+            else attend(query, key, value)
+        )
         return found.transpose(1, 2).reshape(hidden.shape), None
 
 

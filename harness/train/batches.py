@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from harness.formats import Feature
 
 _POOL = 4096  # features that are shuffled together before they are sorted by length
+_PADDING = 16  # a prediction's batch ends where a 16th of its budget would be padding
 
 
 def padded_tokens(features: Sequence[Feature]) -> int:
@@ -44,11 +45,12 @@ def sorted_batches(
 ) -> list[list[int]]:
     """Batches for prediction: features sorted by length, at most `batch_tokens` padded tokens.
 
-    `among` are the indices to take, by default all.
+    Nor much padding: few rows of unlike lengths are several batches. `among` are the indices to
+    take, by default all.
     """
     indices = range(len(features)) if among is None else among
     order = sorted(indices, key=lambda i: features[i].length)
-    return _cut(order, features, None, batch_tokens)
+    return _cut(order, features, None, batch_tokens, batch_tokens // _PADDING)
 
 
 def _cut(
@@ -56,23 +58,28 @@ def _cut(
     features: Sequence[Feature],
     batch_size: int | None,
     batch_tokens: int | None,
+    most_padding: int | None = None,
 ) -> list[list[int]]:
     """Cut a length-sorted order into consecutive batches."""
     batches: list[list[int]] = []
     current: list[int] = []
-    rows = 0
+    rows = own = 0  # own: tokens, were each feature a batch of its own
     for index in order:
         feature = features[index]
         # Sorted ascending, so the newest feature is the longest one of the batch.
         tokens = (rows + len(feature.rows)) * feature.length
-        full = (batch_size is not None and len(current) >= batch_size) or (
-            batch_tokens is not None and tokens > batch_tokens
+        its_own = len(feature.rows) * feature.length
+        full = (
+            (batch_size is not None and len(current) >= batch_size)
+            or (batch_tokens is not None and tokens > batch_tokens)
+            or (most_padding is not None and tokens - own - its_own > most_padding)
         )
         if current and full:
             batches.append(current)
-            current, rows = [], 0
+            current, rows, own = [], 0, 0
         current.append(index)
         rows += len(feature.rows)
+        own += its_own
     if current:
         batches.append(current)
     return batches

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -67,6 +68,26 @@ def test_help_imports_nothing_heavy() -> None:
         capture_output=True, text=True, check=True, cwd=resource_dir("schemas").parent,
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="torch asks for huge pages on Linux only")
+@pytest.mark.parametrize(("asked", "aligned"), [(None, True), ("0", False)])
+def test_torch_asks_for_huge_pages(asked: str | None, aligned: bool) -> None:
+    """Those start where a page does, others 64 bytes into one; a user can say no."""
+    code = (
+        "from harness.cli import main\n"
+        "try: main(['--version'])\n"
+        "except SystemExit: import torch\n"
+        "tensors = [torch.empty(2**22, dtype=torch.uint8) for _ in range(8)]\n"
+        "print(all(one.data_ptr() % 4096 == 0 for one in tensors))"
+    )
+    others = {key: value for key, value in os.environ.items() if key != "THP_MEM_ALLOC_ENABLE"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**others, **({} if asked is None else {"THP_MEM_ALLOC_ENABLE": asked})},
+        capture_output=True, text=True, check=True, cwd=resource_dir("schemas").parent,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == str(aligned)
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,6 +25,7 @@ def library_model(
     kind: str = "dynamic",
     seed: int = 0,
     top: dict[str, Any] | None = None,
+    **backbone: Any,
 ) -> XLMRobertaAdapterModel:
     """Adapters s0, s1, ... of these settings, fused below `t`, which has a head; random weights."""
     torch.manual_seed(seed)
@@ -36,6 +37,7 @@ def library_model(
             intermediate_size=2 * WIDTH,
             vocab_size=VOCABULARY,
             max_position_embeddings=40,
+            **backbone,
         )
     )
     names = [f"s{i}" for i in range(len(adapters))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -67,6 +68,26 @@ def test_less_is_kept() -> None:
     # its mask, 4 heads of 32 x 32 floats a row each, and of two masks 3 bytes in 4.
     row = 2 * (2 * 4 * 32 * 32 * 4 + 2 * 3 * 32 * 32)
     assert kept[0] - kept[1] > 8 * row
+
+
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        {"position_embedding_type": "relative_key"},
+        {"position_embedding_type": "relative_key_query"},
+        {"is_decoder": True, "use_cache": False},
+    ],
+    ids=["relative_key", "relative_key_query", "decoder"],
+)
+@pytest.mark.parametrize("mode", [True, False])
+def test_other_attentions_are_the_librarys(backbone: dict[str, Any], mode: bool) -> None:
+    library = library_model([{}] * 2, dtype=torch.float32, **backbone)
+    train(library, "adapter_fusion", ".t.")
+    found = []
+    for model in (library.train(mode), lean_of(library).train(mode)):
+        torch.manual_seed(3)
+        found.append(logits(model, rows()))
+    assert torch.equal(*found)
 
 
 def test_parallel_adapters_are_the_librarys() -> None:

@@ -75,11 +75,19 @@ def test_another_seed_gives_other_batches() -> None:
 
 @given(FEATURES, st.integers(1, 400))
 def test_the_next_feature_would_not_have_fitted(features: list[Feature], budget: int) -> None:
-    """Prediction's batches are as full as consecutive batches in the order of length can be."""
+    """Prediction's batches are as full as the two limits let them be in the order of length."""
     batches = sorted_batches(features, budget)
     assert sorted(index for batch in batches for index in batch) == list(range(len(features)))
+
+    def fits(batch: Sequence[int]) -> bool:
+        among = chosen(features, batch)
+        padding = padded_tokens(among) - sum(padded_tokens([one]) for one in among)
+        return padded_tokens(among) <= budget and padding <= budget // 16
+
+    for batch in batches:
+        assert len(batch) == 1 or fits(batch)
     for batch, following in pairwise(batches):
-        assert padded_tokens(chosen(features, [*batch, following[0]])) > budget
+        assert not fits([*batch, following[0]])
     lengths = [features[index].length for batch in batches for index in batch]
     assert lengths == sorted(lengths)
 
