@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from common import fresh, resident_bytes
 from tabulate import tabulate
 
 _LAYERS, _WIDTH, _HEADS, _REDUCTION = 4, 1024, 16, 16
@@ -34,13 +33,11 @@ def main() -> None:
     parser.add_argument("--case", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.case is not None:
-        print(measure(*_CASES[arguments.case]))
+        print(json.dumps({"factor": measure(*_CASES[arguments.case])}))
         return
     rows: list[dict[str, Any]] = []
     for number, (what, sources, count, length) in enumerate(_CASES):
-        command = [sys.executable, __file__, "--case", str(number)]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        factor = float(done.stdout.splitlines()[-1])
+        factor = fresh([sys.executable, __file__, "--case", str(number)], threads=1)["factor"]
         rows.append({"what": what, "sources": sources, "rows": count, "length": length,
                      "factor": factor})  # fmt: skip
     print(tabulate(rows, headers="keys", floatfmt=".1f"))
@@ -75,18 +72,14 @@ def measure(what: str, sources: int, rows: int, length: int) -> float:
             parameter.requires_grad_(".adapters.t." in name or "fusion" in name or "heads" in name)
     speed_up(model)
     ids = torch.randint(5, 1000, (rows, length))
-    before = _high_water()
+    before = resident_bytes("VmHWM")
     if what == "predict":
         with torch.inference_mode(), folded(model):
             model.eval()(ids, head="t")
-        return (_high_water() - before) / (rows * length * _WIDTH)
+        return (resident_bytes("VmHWM") - before) / (rows * length * _WIDTH)
     model.train()(ids, head="t").logits.sum().backward()
     gradients = 4 * sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return (_high_water() - before - gradients) / (rows * length * _LAYERS * _WIDTH)
-
-
-def _high_water() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return (resident_bytes("VmHWM") - before - gradients) / (rows * length * _LAYERS * _WIDTH)
 
 
 if __name__ == "__main__":
