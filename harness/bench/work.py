@@ -95,6 +95,7 @@ class Worker:
             **self._stopwatch.seconds(),
             "peak_memory_bytes": self._peak_memory(),
             "gpu": self.settings.numerics.gpu_name,
+            "recompute": self.settings.recompute,  # in no key, but estimates of time go by it
         }
         (folder / "costs.json").write_bytes(canonical_json(costs))
 

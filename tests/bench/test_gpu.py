@@ -370,6 +370,31 @@ def test_a_measured_speed_goes_by_the_size_of_the_encoder(tmp_path: Path) -> Non
     assert seconds({"thin": 100.0, "wide": 1700.0}, "thin") == pytest.approx(200)
 
 
+@pytest.mark.parametrize("gpu", [None, "Tesla T4"])
+def test_speeds_go_by_whether_steps_recomputed(tmp_path: Path, gpu: str | None) -> None:
+    bench = bench_of(write_sizes(tmp_path / "catalog"))
+    plan = bench.plan()
+    pairs, _ = (step for step in plan.steps.values() if step.kind == "source")
+    folder = tmp_path / "source" / pairs.key
+    folder.mkdir(parents=True)
+    speed = None if gpu is None else speed_of(find_gpu("T4"), Numerics(), None)
+
+    def seconds(did: bool, wanted: bool) -> float:
+        """Of the very step, which took 1000, if it were done again."""
+        costs = {"wall_seconds": 1000.0, "gpu": gpu, "recompute": did}
+        (folder / "costs.json").write_text(json.dumps(costs))
+        settings = replace(bench.settings, store=tmp_path, recompute=wanted)
+        outlook = look_at(plan, frozenset({pairs.id}), settings, speed)
+        return outlook.seconds[pairs.id] if speed is None else outlook.device_seconds(pairs.id)
+
+    once = PAPER["source pairs.en"][1]
+    more = (once + 6000 * FORWARD) / once
+    assert seconds(False, False) == pytest.approx(1000)
+    assert seconds(True, True) == pytest.approx(1000)
+    assert seconds(False, True) == pytest.approx(1000 * more)
+    assert seconds(True, False) == pytest.approx(1000 / more)
+
+
 @pytest.mark.parametrize(
     ("mixture", "tokens"),
     [
