@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.bench import Bench, Settings
-from harness.catalog import Catalog, default_directory
+from harness.bench import Bench, Settings, Step
+from harness.bench.steps import BackboneWork
+from harness.catalog import Backbone, Catalog, Pretraining, Shape, default_directory
 from harness.model import Numerics
 
 _PAIRS = "{reader: delimited, files: [nowhere.tsv]}"
@@ -150,3 +151,14 @@ def bench_of(folder: Path, suite: str = "thin") -> Bench:
     catalog = Catalog.load([default_directory(), folder])
     settings = Settings(Path("nowhere"), None, "refuse", Numerics())
     return Bench(catalog, catalog.suite(suite), settings, Path("nowhere"), from_sizes=True)
+
+
+def pretraining_of(shape: Shape, *, steps: int, batch_tokens: int, mask_rate: float) -> Step:
+    """The step that pretrains a backbone of that shape, called made."""
+    spec = Pretraining(
+        shape.vocabulary, shape.hidden_size, shape.layers, shape.heads, shape.intermediate_size,
+        shape.positions, (), steps, batch_tokens, 1e-3, mask_rate,
+    )  # fmt: skip
+    work = BackboneWork(Backbone("made", "d", "pretrain", pretrain=spec))
+    cost = float(steps * batch_tokens)
+    return Step("backbone", "made", "pretrain made", (), work, cost, 0)

@@ -92,6 +92,11 @@ class Parts:
             return above * (upper + fusion.upper) + lowest + fusion.lowest
         return above * (upper + self.frozen * adapter) + lowest
 
+    def again(self, shape: Shape, length: float, batch: float = math.inf) -> float:
+        """What recomputing adds: all but the layers below, which have no gradients."""
+        below = self.below * (_linears(shape) + _attention(shape, length))
+        return self.forward(shape, length, batch=batch) - below
+
     def _adapter(self, shape: Shape) -> float:
         """Down and up."""
         return 2 * 2 * shape.hidden_size * self.bottleneck
@@ -177,10 +182,9 @@ def _training(
         scored = (training.evaluations or count) * one.dev * tokens
         batch = training.batch_tokens or (training.batch_size or 1) * tokens
         batch = min(batch, settings.micro_tokens)  # of one pass
-        forward = parts.forward(shape, length, batch=batch)
-        each = forward + parts.backward(shape, length, batch)
-        if settings.recompute:  # all but the layers below, which have no gradients
-            each += forward - parts.below * (_linears(shape) + _attention(shape, length))
+        each = parts.forward(shape, length, batch=batch) + parts.backward(shape, length, batch)
+        if settings.recompute:
+            each += parts.again(shape, length, batch)
         flops = trained * each + scored * parts.forward(shape, length)
         total += Compute(trained + scored, flops)
     return total
@@ -193,8 +197,9 @@ def _pretraining(work: BackboneWork, settings: Settings, shape: Shape) -> Comput
     length = mean_tokens("masked_lm", spec.max_positions)
     head = spec.mask_rate * 2 * d * (d + shape.vocabulary)  # of masked tokens only
     whole = Parts(1, full=True)
-    forwards = (2 if settings.recompute else 1) * whole.forward(shape, length)
-    each = forwards + whole.backward(shape, length) + 3 * head
+    each = whole.forward(shape, length) + whole.backward(shape, length) + 3 * head
+    if settings.recompute:
+        each += whole.again(shape, length)
     return Compute(tokens, tokens * each)
 
 

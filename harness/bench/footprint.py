@@ -104,7 +104,7 @@ def _passes(
     example = max(one.max_length * get_format(one.format).typical_rows for one in step.reads)
     tokens = training.batch_tokens or (training.batch_size or 0) * example
     tokens = min(tokens, settings.micro_tokens)
-    return _activations(shape, tokens, longest, adapters, settings) * _width(settings)
+    return _activations(shape, tokens, longest, adapters, settings)
 
 
 def _predicting(shape: Shape, work: PredictWork, step: Step, settings: Settings) -> int:
@@ -126,9 +126,9 @@ def _loaded(shape: Shape, added: int) -> int:
 def _activations(shape: Shape, tokens: int, length: int, sources: int, settings: Settings) -> float:
     attention = _TRAIN_ATTENTION * shape.heads * length / shape.hidden_size
     factor = _TRAIN + _TRAIN_SOURCE * sources + attention
-    layer = factor * tokens * shape.hidden_size
+    layer = factor * _width(settings) * tokens * shape.hidden_size
     if settings.recompute:  # the inputs of layers, and all of one layer
-        return layer + tokens * shape.layers * shape.hidden_size * _FLOAT
+        return layer + tokens * shape.layers * shape.hidden_size * _FLOAT * _width(settings)
     return layer * shape.layers
 
 

@@ -112,14 +112,14 @@ def look_at(
 ) -> Outlook:
     """The outlook of a plan of which these steps are done."""
     store = Store(settings.store)
-    seconds, measured = estimate(plan, store, done)
+    seconds, measured = estimate(plan, store, done, settings)
     steps = plan.steps.values()
     sizes = {step.id: footprint(plan, step, settings) for step in steps}
     if speed is None:
         return Outlook(plan, done, seconds, measured, sizes)
     computes = {step.id: compute(plan, step, settings) for step in steps}
     flops = {step: one.flops for step, one in computes.items()}
-    there = estimate_on(speed.gpu, plan, store, done, flops)
+    there = estimate_on(speed.gpu, plan, store, done, settings, flops)
     return Outlook(plan, done, seconds, measured, sizes, speed, computes, *there)
 
 

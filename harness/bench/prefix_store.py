@@ -192,10 +192,12 @@ def _held(store: Store) -> int:
 
 
 def _size(place: Path) -> int:
+    """Bytes of the files there, without what became whole, or was removed, meanwhile."""
     total = 0
-    for file in place.rglob("*"):
-        with suppress(FileNotFoundError):  # it became whole, or was removed, meanwhile
-            total += file.lstat().st_size if not file.is_dir() else 0
+    for folder, _, names in os.walk(place):  # which passes over folders that have gone
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += Path(folder, name).lstat().st_size
     return total
 
 

@@ -41,6 +41,7 @@ from harness.model import (
     Assembly,
     BackboneFiles,
     adapter_name,
+    check_backbone,
     import_adapter,
     load_assembly,
     load_backbone,
@@ -94,6 +95,7 @@ class Worker:
             **self._stopwatch.seconds(),
             "peak_memory_bytes": self._peak_memory(),
             "gpu": self.settings.numerics.gpu_name,
+            "recompute": self.settings.recompute,  # in no key, but estimates of time go by it
         }
         (folder / "costs.json").write_bytes(canonical_json(costs))
 
@@ -345,10 +347,12 @@ class Worker:
         numerics = self.settings.numerics
         key = backbone, torch.float32 if trained else numerics.frozen_dtype
         if self._base is None or self._base[0] != key:
+            folder = self._folder(backbone)
             files = BackboneFiles(
                 backbone.name,
-                self._folder(backbone),
-                backbone.digest,
+                folder,
+                # Of a backbone made here, the reference has the key of the step that made it.
+                backbone.digest if backbone.folder else check_backbone(folder),
                 backbone.reduction_factor,
                 backbone.first_adapter_layer,
                 backbone.prefix_dropout,

@@ -20,6 +20,7 @@ from docker.types import DeviceRequest, LogConfig, Mount
 
 from harness.containers import CLIENT_VARIABLE
 from harness.containers.attached import STDERR, STDOUT, Attached
+from harness.containers.ending import state_at_end
 from harness.containers.engine import engine_errors
 from harness.containers.leftovers import client_labels, remove_leftovers, removed_afterwards
 from harness.errors import WorkError
@@ -130,8 +131,8 @@ def _attend(
     code = int(container.wait()["StatusCode"])
     if failed and not isinstance(failed[0], BrokenPipeError):
         raise failed[0]
-    container.reload()
-    if code and container.attrs["State"]["OOMKilled"]:
+    # What we killed ourselves is not waited for: somebody is in a hurry.
+    if code and passed < _KILL_AFTER and state_at_end(container)["OOMKilled"]:
         raise WorkError(
             f"the container reached its memory limit of {job.memory_bytes >> 20:,} MiB; --memory "
             "raises it, --workers 1 needs less; finished steps are kept"

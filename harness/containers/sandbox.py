@@ -19,6 +19,7 @@ from docker.types import Mount
 
 from harness.containers.attached import STDERR, STDOUT, Attached
 from harness.containers.collect import RefusedOutput, TarOutput, unpack
+from harness.containers.ending import KILLED, state_at_end
 from harness.containers.engine import engine_errors
 from harness.containers.host_paths import appearing, readable_mounts, writing
 from harness.containers.leftovers import (
@@ -37,8 +38,6 @@ _KEEPER_SECONDS = 600
 # Where NVIDIA's runtime is the default one, it passes all GPUs on unless told.
 _NO_GPU = {"NVIDIA_VISIBLE_DEVICES": "void"}
 _LAST_WORDS = 200
-_KILLED = 128 + 9
-_LATE_SECONDS = 2.0
 _DEFAULTS = Limits()
 log = logging.getLogger(__name__)
 
@@ -153,11 +152,10 @@ def _watch(job: Container, streams: Attached, limits: Limits) -> Outcome:
     except TimeoutError:
         return outcome("time", f"stopped: it took longer than {limits.seconds:g} s")
     code = int(state["ExitCode"])
-    # Set when the kernel killed any process of the container, also a child it can do without.
-    if state["OOMKilled"] and code:
+    if state["OOMKilled"] and code:  # with code 0 it was a child that it can do without
         reason = f"it needed more than {limits.memory_bytes:,} bytes of memory"
         return outcome("memory", reason, code)
-    if code == _KILLED:  # from outside: nothing in the container can kill its first process
+    if code == KILLED:  # from outside: nothing in the container can kill its first process
         return outcome("failed", "killed, perhaps because this machine is short of memory", code)
     reason = f"exit code {code}{_last_words(text[STDERR])}"
     return outcome("failed" if code else "done", reason, code)
@@ -167,22 +165,11 @@ def _ended(container: Container, until: float) -> dict[str, Any]:
     """Its state once it has ended: a program may close its streams and run on."""
     while True:
         container.reload()
-        state: dict[str, Any] = container.attrs["State"]
-        if not state["Running"]:
-            return _after_kill(container, state)
+        if not container.attrs["State"]["Running"]:
+            return state_at_end(container)
         if time.monotonic() > until:
             raise TimeoutError
         time.sleep(0.02)
-
-
-def _after_kill(container: Container, state: dict[str, Any]) -> dict[str, Any]:
-    """The state, once it may say that memory ran out: the engine is told apart from the end."""
-    until = time.monotonic() + _LATE_SECONDS
-    while state["ExitCode"] == _KILLED and not state["OOMKilled"] and time.monotonic() < until:
-        time.sleep(0.05)
-        container.reload()
-        state = container.attrs["State"]
-    return state
 
 
 def _last_words(stderr: bytearray) -> str:

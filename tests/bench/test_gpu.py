@@ -24,6 +24,7 @@ from harness.bench import (
     speed_of,
 )
 from harness.bench.flops import Parts
+from harness.bench.steps import SourceWork
 from harness.catalog import Shape
 from harness.errors import InputError
 from harness.model import (
@@ -38,7 +39,7 @@ from harness.model import (
     set_prefix,
     use_fused_layers,
 )
-from tests.declared import bench_of, write_sizes, write_two_backbones
+from tests.declared import bench_of, pretraining_of, write_sizes, write_two_backbones
 from tests.nano import NANO
 
 # tests/declared.py on paper: d 8, feed-forward 16, 2 layers, bottleneck 2; rows of 20 tokens.
@@ -92,10 +93,32 @@ def test_recomputing_is_another_pass_and_folding_goes_by_passes(tmp_path: Path) 
     (pairs,) = [s for s in plan.steps.values() if s.label == "source pairs.en (seed 1)"]
     again = compute(plan, pairs, replace(bench.settings, recompute=True))
     assert again.flops == PAPER["source pairs.en"][1] + 6000 * FORWARD
+    assert isinstance(pairs.work, SourceWork)
+    # With adapters in the upper layer alone: the lower one has no gradients.
+    upper = replace(pairs.work, backbone=replace(pairs.work.backbone, first_adapter_layer=1))
+    once, again = (
+        compute(plan, replace(pairs, work=upper), replace(bench.settings, recompute=wanted)).flops
+        for wanted in (False, True)
+    )
+    assert again - once == 6000 * (1024 + 640 + 64)
     (fuse,) = [s for s in plan.steps.values() if s.label.startswith("fuse[thin-two] -> thin-nli")]
     halves = compute(plan, fuse, replace(bench.settings, micro_tokens=100))
     folds = 2 * 128 * (6 + 7 + 6) / 200 + 2 * FUSED_FOLDS  # of a pass of 200 tokens, by token
     assert halves.flops - compute(plan, fuse, bench.settings).flops == pytest.approx(2000 * folds)
+
+
+def test_pretraining_counts_its_head_and_a_pass_more_to_recompute(tmp_path: Path) -> None:
+    bench = bench_of(write_sizes(tmp_path))
+    shape = replace(bench.plan().shapes["thin"], positions=20)
+    plan = replace(bench.plan(), shapes={"made": shape})
+    step = pretraining_of(shape, steps=3, batch_tokens=100, mask_rate=0.5)
+    # No adapters: 3328 a token and twice that backward; three times half the words through a layer
+    # of 8 and the vocabulary of 100.
+    head = 3 * 0.5 * 2 * 8 * (8 + 100)
+    once = compute(plan, step, bench.settings)
+    assert (once.tokens, once.flops) == (300, 300 * (3 * 3328 + head))
+    again = compute(plan, step, replace(bench.settings, recompute=True))
+    assert again.flops == 300 * (4 * 3328 + head)
 
 
 def test_a_mixture_counts_each_task_with_its_own_length(tmp_path: Path) -> None:
@@ -211,6 +234,15 @@ def test_operations_are_those_that_torch_counts(
         with FlopCounterMode(display=False) as again:
             model.roberta(tokens, attention_mask=mask)
     assert again.get_total_flops() == batch * parts.forward(shape, length)
+    if groups:
+        model.train()
+        with assembly.recomputing(True), FlopCounterMode(display=False) as recomputed:
+            states = model.roberta(tokens, attention_mask=mask).last_hidden_state
+            states.sum().backward()
+        once = forward.get_total_flops() + backward.get_total_flops()
+        assert recomputed.get_total_flops() - once == pytest.approx(
+            batch * parts.again(shape, length, batch), rel=1e-12
+        )
 
 
 # --- hours ---
@@ -336,6 +368,31 @@ def test_a_measured_speed_goes_by_the_size_of_the_encoder(tmp_path: Path) -> Non
     assert seconds({"thin": 100.0}, "wide") == pytest.approx(800)
     assert seconds({"wide": 100.0}, "thin") == pytest.approx(12.5)
     assert seconds({"thin": 100.0, "wide": 1700.0}, "thin") == pytest.approx(200)
+
+
+@pytest.mark.parametrize("gpu", [None, "Tesla T4"])
+def test_speeds_go_by_whether_steps_recomputed(tmp_path: Path, gpu: str | None) -> None:
+    bench = bench_of(write_sizes(tmp_path / "catalog"))
+    plan = bench.plan()
+    pairs, _ = (step for step in plan.steps.values() if step.kind == "source")
+    folder = tmp_path / "source" / pairs.key
+    folder.mkdir(parents=True)
+    speed = None if gpu is None else speed_of(find_gpu("T4"), Numerics(), None)
+
+    def seconds(did: bool, wanted: bool) -> float:
+        """Of the very step, which took 1000, if it were done again."""
+        costs = {"wall_seconds": 1000.0, "gpu": gpu, "recompute": did}
+        (folder / "costs.json").write_text(json.dumps(costs))
+        settings = replace(bench.settings, store=tmp_path, recompute=wanted)
+        outlook = look_at(plan, frozenset({pairs.id}), settings, speed)
+        return outlook.seconds[pairs.id] if speed is None else outlook.device_seconds(pairs.id)
+
+    once = PAPER["source pairs.en"][1]
+    more = (once + 6000 * FORWARD) / once
+    assert seconds(False, False) == pytest.approx(1000)
+    assert seconds(True, True) == pytest.approx(1000)
+    assert seconds(False, True) == pytest.approx(1000 * more)
+    assert seconds(True, False) == pytest.approx(1000 / more)
 
 
 @pytest.mark.parametrize(

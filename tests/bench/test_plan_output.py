@@ -180,3 +180,22 @@ def test_finished_steps_give_the_speed(tiny: Runner, finished: Results) -> None:
     )
     assert cells(declared.out, "source ")[:4] == ["source", "1", "0", "1"]
     assert "not measured on this machine" in declared.out
+
+
+def test_what_ran_with_recompute_is_not_taken_for_slow(tiny: Runner, tmp_path: Path) -> None:
+    out, only = tmp_path / "out", ("--only", "recipe=direct")
+    results = tiny.finish(out, *only, "--recompute")
+    (costs,) = results.store.glob("fit/*/costs.json")
+
+    def seconds(*options: str) -> float:
+        """Of the training, which is done."""
+        done = xstilts(
+            "plan", tiny.suite, "--catalog", tiny.catalog, "--out", out, *only, "--json", *options
+        )
+        (step,) = (one for one in json.loads(done.out)["steps"] if one["kind"] == "fit")
+        assert step["done"]
+        return float(step["estimated_seconds"])
+
+    wall = json.loads(costs.read_bytes())["wall_seconds"]
+    assert seconds("--recompute") == pytest.approx(wall)
+    assert 0.5 * wall < seconds() < 0.8 * wall

@@ -15,16 +15,12 @@ import pytest
 import torch
 from transformers.models.xlm_roberta.modeling_xlm_roberta import XLMRobertaEmbeddings
 
-from harness.bench import Settings, Store
-from harness.bench.prefix_store import PrefixCache, room_problem, states_key
+from harness.bench.prefix_store import states_key
 from harness.bench.steps import BackboneRef
-from harness.errors import InputError, WorkError
-from harness.model import Numerics, Prefix, set_prefix
-from harness.train import Interrupted, Rows
+from harness.model import Numerics, Prefix
+from harness.train import Rows
 from tests.bench.conftest import Results, Runner, write_catalog, xstilts
 from tests.bench.test_plan import RETRIEVAL
-from tests.model.test_prefix import fused, load, noisy
-from tests.nano import goal_of
 from tests.train.conftest import features_of
 
 DEEP = """
@@ -66,8 +62,33 @@ blocks:
   - {recipes: [stack], targets: [tiny-nli], source_sets: [tiny-one], row: one}
   - {recipes: [fuse, multitask], targets: [tiny-nli, tiny-ret], source_sets: [tiny-two]}
 """
+MADE = """
+name: made
+description: "Pretrained by the run."
+kind: pretrain
+reduction_factor: 4
+first_adapter_layer: 1
+prefix_dropout: false
+licence: Apache-2.0
+world: true
+pretrain:
+  vocabulary: 300
+  hidden_size: 16
+  layers: 2
+  heads: 2
+  intermediate_size: 32
+  max_positions: 130
+  steps: 2
+  batch_tokens: 512
+  learning_rate: 1e-3
+  texts:
+    - languages: [A0]
+      split:
+        - {reader: text, options: {reader: world, options: {task: nli, split: train, count: 60}}}
+"""
 EXTRA = {
     "backbones/deep.yaml": DEEP,
+    "backbones/made.yaml": MADE,
     "sources/tiny.B0.yaml": SECOND,
     "source_sets/tiny-two.yaml": 'name: tiny-two\ndescription: "Two."\n'
     "sources: [tiny.A0, tiny.B0]\n",
@@ -234,10 +255,9 @@ def test_workers_share_it(runner: Runner, cached: tuple[Results, Any, Any], tmp_
         assert (cached[0].store / "prefix" / key / "states.bin").read_bytes() == content
 
 
-def test_a_model_is_evaluated_from_it(
-    runner: Runner, cached: tuple[Results, list[int], list[int]]
-) -> None:
-    fits = sorted(cached[0].store.glob("fit/*/trained"))
+def evaluated_from_it(runner: Runner, store: Path) -> bool:
+    """Whether `evaluate` finds all states that it needs; its results are those without."""
+    fits = sorted(store.glob("fit/*/trained"))
     fit = next(p for p in fits if '"tiny-nli"' in (p / "about.json").read_text())
     arguments = (
         "evaluate", fit, "--target", "tiny-nli", "--suite", "deeper", "--catalog", runner.catalog,
@@ -247,8 +267,22 @@ def test_a_model_is_evaluated_from_it(
     with counted() as seen:
         done = xstilts(*arguments, *CACHE)
     assert done.code == 0, done.err
-    assert not seen
     assert json.loads(done.out) == expected
+    return not seen
+
+
+def test_a_model_is_evaluated_from_it(
+    runner: Runner, cached: tuple[Results, list[int], list[int]]
+) -> None:
+    assert evaluated_from_it(runner, cached[0].store)
+
+
+def test_a_model_on_a_backbone_of_the_run_is_evaluated_from_it(
+    runner: Runner, tmp_path: Path
+) -> None:
+    only = ("--only", "target=tiny-nli", "--only", "recipe=direct", "--seeds", "1")
+    results = runner.finish(tmp_path / "out", *CACHE, *only, "--backbone", "made")
+    assert evaluated_from_it(runner, results.store)
 
 
 def test_full_fine_tuning_goes_without(runner: Runner, tmp_path: Path) -> None:
@@ -396,73 +430,3 @@ def test_two_backbones_of_one_folder_are_not_mixed_up(catalog: Path, tmp_path: P
     assert {name: finals(both)[name] for name in finals(alone)} == finals(alone)
     sizes = {json.loads((fit / "costs.json").read_text())["trainable_parameters"] for fit in fits}
     assert len(sizes) == 2
-
-
-# --- room, in one process ---
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(tmp_path / "store", None, "refuse", Numerics(), prefix_cache=10**6)
-
-
-def states(settings: Settings, folder: Path, count: int = 10) -> Any:
-    goal, features = goal_of("nli"), features_of("nli", count)
-    cache = PrefixCache(settings)
-    return cache.states(fused(load(noisy(folder / "nano"))), goal.format, features, 1)
-
-
-def test_a_step_that_finds_no_room_says_so(settings: Settings, tmp_path: Path) -> None:
-    first = states(settings, tmp_path, 10)
-    size = first.array.nbytes
-    with pytest.raises(WorkError, match="more of hidden states are needed"):
-        states(settings, tmp_path, round(10 * 10**6 / size))
-    assert not list((tmp_path / "store" / "work").glob("partial-*"))
-
-
-def test_room_that_another_process_has_taken_counts(settings: Settings, tmp_path: Path) -> None:
-    store = Store(settings.store)
-    store.create()
-    partial = store.root / "work" / "partial-prefix-abc"
-    partial.mkdir()
-    (partial / "states.bin").write_bytes(bytes(999_000))
-    with store.lock("prefix", "abc"), pytest.raises(WorkError, match="has 999KB"):
-        states(settings, tmp_path)
-    assert partial.exists()
-    assert states(settings, tmp_path) is not None  # whoever had the lock is gone
-    assert not partial.exists()
-
-
-def test_a_stop_leaves_nothing(settings: Settings, tmp_path: Path) -> None:
-    assembly, goal = fused(load(noisy(tmp_path / "nano"))), goal_of("nli")
-    features = features_of("nli", 10)
-    with pytest.raises(Interrupted):
-        PrefixCache(settings, lambda: True).states(assembly, goal.format, features, 1)
-    assert not list(settings.store.glob("prefix/*"))
-    assert not list(settings.store.glob("work/*"))
-    assert PrefixCache(settings).states(assembly, goal.format, features, 1) is not None
-
-
-def test_a_full_disk_is_seen_beforehand(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = Store(settings.store)
-    store.create()
-    assert room_problem(store, 10**12, [10**6]) is None
-    usage = shutil.disk_usage(settings.store)._replace(free=300 << 20)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    text = room_problem(store, 10**12, [100 << 20])
-    assert text is not None
-    assert "314.58MB free" in text
-    assert "\n" not in text
-
-
-def test_adapters_below_make_it_useless(settings: Settings, tmp_path: Path) -> None:
-    """A model from elsewhere may have adapters where the backbone's states would be taken for."""
-    base = load(noisy(tmp_path / "nano"), 0)
-    assembly = fused(base)
-    set_prefix(assembly.model, Prefix(2, dropout=False, digest="d"))
-    cache, goal = PrefixCache(settings), goal_of("nli")
-    with pytest.raises(InputError, match="adapter 'a' stands below layer 2") as caught:
-        cache.states(assembly, goal.format, features_of("nli", 3), 1)
-    assert "\n" not in str(caught.value)
