@@ -20,12 +20,12 @@ from adapters.methods.bottleneck import BottleneckLayer, BottleneckState
 from adapters.methods.modeling import Adapter, BertFusion
 from torch import Tensor, nn
 
+from harness.model.folded_fusion import FoldedFusion, evaluate, folded_fusion
 from harness.model.fusion_algebra import (
-    FoldedFusion,
+    adapter_reason,
     by_adapter,
-    evaluate,
-    folded_fusion,
     fuse,
+    fusion_reason,
     pack,
     run_each,
 )
@@ -51,7 +51,7 @@ class FusedLayer:
         if not any(name in layer.adapters for name in setup.flatten()):
             return state  # as in a Stack; the library's own would stop with a KeyError
         config, _ = layer.adapters_config.get_fusion(setup.name)
-        reason = self.reason(setup) or _fusion_reason(config)
+        reason = self.reason(setup) or fusion_reason(config)
         if reason:
             return self._by_library("fuse", setup, state, lvl, reason)
         fusion: BertFusion = layer.adapter_fusion_layer[setup.name]
@@ -125,7 +125,7 @@ class FusedLayer:
         ):
             return "a layer lacks one of its adapters"
         for adapter in adapters:
-            reason = _adapter_reason(adapter)
+            reason = adapter_reason(adapter)
             if reason:
                 return f"adapter '{adapter.name}' {reason}"
         kinds = {
@@ -201,7 +201,7 @@ def library_reason(model: XLMRobertaAdapterModel) -> str:
             names = part.flatten() if isinstance(part, Fuse) else ()
             if any(name in fused.layer.adapters for name in names):
                 config, _ = fused.layer.adapters_config.get_fusion(part.name)
-                reason = fused.reason(part) or _fusion_reason(config)
+                reason = fused.reason(part) or fusion_reason(config)
                 if reason:
                     return reason
     return ""
@@ -218,33 +218,3 @@ def _fused(model: XLMRobertaAdapterModel) -> list[FusedLayer]:
 def _weighted_sum(states: Sequence[BottleneckState], weights: Tensor) -> BottleneckState:
     hidden = (torch.stack([state.hidden_states for state in states]) * weights).sum(0)
     return states[0]._replace(hidden_states=hidden, last=states[-1].last)
-
-
-def _adapter_reason(adapter: Adapter) -> str:
-    """What of an adapter the algebra does not cover; empty if nothing."""
-    if type(adapter) is not Adapter:
-        return "is no sequential one"
-    if adapter.add_layer_norm_before or adapter.add_layer_norm_after:
-        return "has a layer norm of its own"
-    if adapter.use_gating:
-        return "has a gate"
-    if hasattr(adapter, "DropPath") or adapter.dropout.p:
-        return "has dropout"
-    if not isinstance(adapter.scaling, float):
-        return "learns its scaling"
-    if not isinstance(adapter.adapter_up, nn.Linear):
-        return "has no linear projections"
-    if torch.is_grad_enabled() and any(one.requires_grad for one in adapter.parameters()):
-        return "is itself trained"
-    return ""
-
-
-def _fusion_reason(config: Any) -> str:
-    """What of a fusion's configuration the algebra does not cover; empty if nothing."""
-    if config["temperature"]:
-        return "its temperature falls from call to call"
-    if config["residual_before"]:
-        return "the residual is added before the attention"
-    if not (config["query"] or config["key"] or config["value"]):
-        return "it has neither query nor key nor value"
-    return ""
