@@ -83,9 +83,9 @@ class FusedLayer:
         z = packed.bottlenecks(state.hidden_states)
         shares = (by_adapter(z, packed.count) * weights[:, None]).flatten(-2)
         bias = packed.basis[:, packed.width :] @ weights
-        output = nn.functional.linear(shares, packed.basis[:, : packed.width], bias)
-        output = output + state.adapter_residual * sum(setup.weights)
-        return state._replace(hidden_states=output, last=setup.last())
+        up = nn.functional.linear(shares, packed.basis[:, : packed.width], bias)
+        output = up + state.adapter_residual * sum(setup.weights)
+        return state._replace(hidden_states=output, bottleneck_up=up, last=setup.last())
 
     def parallel(self, setup: Parallel, state: BottleneckState, lvl: int = 0) -> BottleneckState:
         """`compose_parallel`: each adapter on its own copy of the rows, all in two products."""
@@ -99,12 +99,13 @@ class FusedLayer:
             context.adapters_parallelized = True
             state = layer.repeat(state, count)
         elif len(state.hidden_states) % count:  # other Parallels below: the library refuses that
-            return self._by_library("parallel", setup, state, lvl, "rows of another Parallel")
+            return self._by_library("parallel", setup, state, lvl, "")
         state = layer.pre_block(setup, state)
         packed = pack([layer.adapters[name] for name in setup])
         hidden = state.hidden_states
-        output = run_each(packed, hidden.view(count, -1, hidden.shape[-1])).view_as(hidden)
-        return state._replace(hidden_states=output + state.adapter_residual, last=setup.last())
+        up = run_each(packed, hidden.view(count, -1, hidden.shape[-1])).view_as(hidden)
+        output = up + state.adapter_residual
+        return state._replace(hidden_states=output, bottleneck_up=up, last=setup.last())
 
     def _fold(
         self, name: str, fusion: BertFusion, adapters: list[Adapter], one_input: bool
@@ -137,7 +138,7 @@ class FusedLayer:
         self, kind: str, setup: Any, state: BottleneckState, lvl: int, reason: str
     ) -> BottleneckState:
         said = (str(setup), reason)
-        if said not in self._said:
+        if reason and said not in self._said:
             self._said.add(said)
             log.warning("%s is computed by the adapters library: %s", setup, reason)
         library = getattr(type(self.layer), f"compose_{kind}")
