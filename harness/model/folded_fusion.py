@@ -48,11 +48,9 @@ def _versions(fusion: BertFusion, adapters: list[Adapter]) -> list[int]:
 
 
 def _dtype(weight: Tensor) -> torch.dtype:
-    """In what folded weights are kept: autocast's type, or the weights', float32 at least."""
+    """In what folded weights are kept: autocast's type, or the weights'."""
     kind = weight.device.type
-    if torch.is_autocast_enabled(kind):
-        return torch.get_autocast_dtype(kind)
-    return torch.promote_types(weight.dtype, torch.float32)
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
 
 
 def folded_fusion(fusion: BertFusion, adapters: list[Adapter], one_input: bool) -> FoldedFusion:

@@ -116,8 +116,9 @@ def map_query(
     fusion: BertFusion, packed: PackedAdapters, query: Tensor, scores: FoldedScores | None
 ) -> Tensor:
     """(t, t_b, k) of the query [.., d]: folded, or through Q, then K, then B."""
-    if scores is not None:
-        return functional.linear(query, scores.weight, scores.bias)
+    if scores is not None:  # which are wider than the weights of a model in half precision
+        bias = None if scores.bias is None else scores.bias.to(query.dtype)
+        return functional.linear(query, scores.weight.to(query.dtype), bias)
     if _has(fusion, "query"):
         query = fusion.query(query)
     if not _has(fusion, "key"):
@@ -158,7 +159,7 @@ def mix(
     """V B [p z, p]: [.., d]; `output` is V B if it is folded."""
     shares = torch.cat([(by_adapter(z, packed.count) * p[..., None]).flatten(-2), p], -1)
     if output is not None:
-        return functional.linear(shares, output)
+        return functional.linear(shares, output.to(shares.dtype))
     mixed = functional.linear(shares, packed.basis)
     return functional.linear(mixed, fusion.value.weight) if _has(fusion, "value") else mixed
 

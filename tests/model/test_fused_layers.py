@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,22 @@ def test_outputs_and_gradients_are_the_librarys(
         with folded(ours):
             for _ in range(2):
                 assert difference(logits(ours, ids), expected[False][0]) < EXACT[dtype]
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (4, 24)])
+@pytest.mark.parametrize("case", ["three", "query-before-ln", "no-value", "no-query", "no-key"])
+def test_models_in_half_precision(case: str, shape: tuple[int, int]) -> None:
+    """Without autocast, whatever the size of a pass; the library is 0.03 away from float32."""
+    exact = library_model(*CASES[case], dtype=torch.float32).eval()
+    library, ids = copy.deepcopy(exact).bfloat16(), rows(*shape)
+    ours = ours_of(library)
+    expected = exact.roberta(ids)[0]
+    found = [library.roberta(ids)[0], ours.roberta(ids)[0]]
+    with torch.no_grad(), folded(ours):
+        found.append(ours.roberta(ids)[0])
+    assert [one.dtype for one in found] == [torch.bfloat16] * 3
+    assert max(difference(one, expected) for one in found) < 0.06
+    assert all(one.dtype == torch.bfloat16 for one in gradients(ours.train(), ids).values())
 
 
 @pytest.mark.parametrize("tokens", [1, 2000])
