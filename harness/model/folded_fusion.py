@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from adapters.methods.modeling import Adapter, BertFusion
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from harness.model.fusion_algebra import (
-    PackedAdapters,
+    Activation,
     by_adapter,
     fold_output,
     fold_scores,
@@ -24,27 +25,38 @@ class FoldedFusion:
     """All that a fusion computes in evaluation as two matrices, and what they were made from."""
 
     fusion: BertFusion
-    adapters: list[Adapter]
-    packed: PackedAdapters
+    count: int  # N
+    width: int  # N r
+    activation: Activation
     inner: Tensor  # [2 N r + N, d] or, for a query of its own, [N r + N, d]: hidden to (z, t, t_b)
     inner_bias: Tensor
+    down: tuple[Tensor, Tensor] | None  # weight [N r, d] and bias, for a query of its own
     outer: Tensor  # [N r + N, d]
-    versions: list[int]  # of all weights: what loads them raises these, fused AdamW does not
+    # With versions: what loads weights replaces them or raises these; fused AdamW and writes
+    # through `.data` do neither.
+    made_from: list[tuple[nn.Parameter, int]]
 
-    def is_of(self, fusion: BertFusion, adapters: list[Adapter]) -> bool:
-        """Whether it was made from these very modules as they are, for this arithmetic."""
+    def is_of(self, fusion: BertFusion, adapters: Sequence[Adapter]) -> bool:
+        """Whether it was made from these very weights as they are, for this arithmetic."""
+        weights = _weights(fusion, adapters)
         return (
-            self.fusion is fusion
-            and len(self.adapters) == len(adapters)
-            and all(mine is other for mine, other in zip(self.adapters, adapters, strict=True))
-            and self.versions == _versions(fusion, adapters)
-            and self.inner.dtype == _dtype(self.packed.basis)
+            len(weights) == len(self.made_from)
+            and all(
+                one is mine and one._version == version
+                for one, (mine, version) in zip(weights, self.made_from, strict=True)
+            )
+            and self.inner.dtype == _dtype(weights[0])
         )
 
 
-def _versions(fusion: BertFusion, adapters: list[Adapter]) -> list[int]:
-    weights = (one for module in (fusion, *adapters) for one in module.parameters())
-    return [0 if one.is_inference() else one._version for one in weights]
+def _weights(fusion: BertFusion, adapters: Sequence[Adapter]) -> list[nn.Parameter]:
+    return [one for module in (fusion, *adapters) for one in module.parameters()]
+
+
+def _versions(weights: Sequence[nn.Parameter]) -> list[tuple[nn.Parameter, int]]:
+    if any(one.is_inference() for one in weights):
+        return []  # which have no versions: what is folded of them serves one pass
+    return [(one, one._version) for one in weights]
 
 
 def _dtype(weight: Tensor) -> torch.dtype:
@@ -53,9 +65,9 @@ def _dtype(weight: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
 
 
-def folded_fusion(fusion: BertFusion, adapters: list[Adapter], one_input: bool) -> FoldedFusion:
+def folded_fusion(fusion: BertFusion, adapters: Sequence[Adapter], one_input: bool) -> FoldedFusion:
     """Fold a fusion for evaluation; `one_input` where the query is the adapters' input."""
-    packed = pack(adapters)
+    packed, weights = pack(adapters), _weights(fusion, adapters)
     scores, count = fold_scores(fusion, packed), packed.width + packed.count
     # Without dropout the last row, b_k's, adds the same to all scores.
     inner, bias = scores.weight[:count], scores.bias
@@ -64,21 +76,32 @@ def folded_fusion(fusion: BertFusion, adapters: list[Adapter], one_input: bool) 
         inner = torch.cat([packed.down.to(inner.dtype), inner])
         bias = torch.cat([packed.down_bias.to(bias.dtype), bias])
     outer = fold_output(fusion, packed).T
-    dtype = _dtype(packed.basis)
+    dtype = _dtype(weights[0])
     inner, bias, outer = (one.to(dtype).contiguous() for one in (inner, bias, outer))
-    return FoldedFusion(fusion, adapters, packed, inner, bias, outer, _versions(fusion, adapters))
+    return FoldedFusion(
+        fusion,
+        packed.count,
+        packed.width,
+        packed.activation,
+        inner,
+        bias,
+        None if one_input else (packed.down.to(dtype), packed.down_bias.to(dtype)),
+        outer,
+        _versions(weights),
+    )
 
 
 def evaluate(
     fold: FoldedFusion, hidden: Tensor, query: Tensor, residual: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Output and attention from two products with folded weights."""
-    count, width = fold.packed.count, fold.packed.width
+    count, width = fold.count, fold.width
     mapped = functional.linear(query, fold.inner, fold.inner_bias)
-    if query is hidden:
-        z, mapped = fold.packed.activation(mapped[..., :width]), mapped[..., width:]
+    if fold.down is None:
+        z, mapped = mapped[..., :width], mapped[..., width:]
     else:
-        z = fold.packed.bottlenecks(hidden)
+        z = functional.linear(hidden, *fold.down)
+    z = fold.activation(z)
     p = softmax_scores(fold.fusion, count, z, mapped)
     shares = z.new_empty((*z.shape[:-1], width + count))
     torch.mul(

@@ -161,7 +161,8 @@ def use_fused_layers(model: XLMRobertaAdapterModel) -> None:
 def folded(model: XLMRobertaAdapterModel) -> Iterator[None]:
     """Within it, evaluation keeps folded weights from call to call.
 
-    A pass with gradients ends that, and weights that are loaded are noticed by their versions.
+    A pass with gradients ends that. Weights that are loaded are noticed by what they are and by
+    their versions; writes through `.data` are not.
     """
     layers = _fused(model)
     for layer in layers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,8 @@ from adapters.composition import Fuse, Stack
 
 from harness.model import folded
 from tests.model.fused import (
+    LAYERS,
+    WIDTH,
     add_again,
     difference,
     gradient_difference,
@@ -55,8 +58,15 @@ def load_weights(model: XLMRobertaAdapterModel) -> None:
     model.load_state_dict(other.state_dict())
 
 
+def assign_weights(model: XLMRobertaAdapterModel) -> None:
+    """Other tensors, of version 0 as those of any copy."""
+    other = copy.deepcopy(library_model([{}] * 3, seed=42))
+    model.load_state_dict(other.state_dict(), assign=True)
+    assert {one._version for one in model.parameters()} == {0}
+
+
 def load_data(model: XLMRobertaAdapterModel) -> None:
-    """As some loaders do: it changes no version either."""
+    """As some loaders do: it changes no version, and inside the scope it is not noticed."""
     for name, parameter in model.named_parameters():
         if "adapter_fusion" in name:
             parameter.data.mul_(2.0)
@@ -95,6 +105,7 @@ CHANGES = [
     add_again,
     replace_source,
     load_weights,
+    assign_weights,
     load_data,
     retrain_source,
     switch,
@@ -134,6 +145,42 @@ def test_even_inside_the_scope(change: Callable[[XLMRobertaAdapterModel], None])
             change(model)
         with torch.no_grad():
             assert difference(logits(ours, rows()), logits(library, rows())) < 1e-12
+
+
+def test_weights_without_versions_are_folded_for_each_pass() -> None:
+    """Those of a model that was made in inference mode."""
+    with torch.inference_mode():
+        library = library_model([{}] * 3).eval()
+        ours = ours_of(library)
+        assert all(one.is_inference() for one in ours.parameters())
+        with folded(ours):
+            before = logits(ours, rows())
+            for model in (library, ours):
+                for name, parameter in model.named_parameters():
+                    if "adapter_fusion" in name:
+                        parameter.mul_(2.0)
+            expected = logits(library, rows())
+            assert difference(before, expected) > 1e-4
+            assert difference(logits(ours, rows()), expected) < 1e-12
+
+
+@pytest.mark.parametrize("fusion", [{}, {"query_before_ln": True}], ids=["one input", "two"])
+def test_nothing_is_kept_beside_what_evaluation_reads(fusion: dict[str, bool]) -> None:
+    """3 N r + 2 N rows of d and their biases, as wide as autocast's type; no second copy."""
+    ours = ours_of(library_model([{}] * 3, fusion, dtype=torch.float32).eval())
+    rows_kept = 3 * 3 * 8 + 2 * 3 + 1  # b_k's may stay
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16), folded(ours):
+        before = bytes_of_tensors()
+        logits(ours, rows())
+        kept = bytes_of_tensors() - before
+    assert 0 < kept <= LAYERS * rows_kept * (WIDTH + 1) * 2
+
+
+def bytes_of_tensors() -> int:
+    """Of all that are alive, without parameters."""
+    gc.collect()
+    storages = [one.untyped_storage() for one in gc.get_objects() if type(one) is torch.Tensor]
+    return sum({one.data_ptr(): one.nbytes() for one in storages}.values())
 
 
 def test_folds_of_one_arithmetic_are_not_used_in_another() -> None:
