@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -44,6 +45,11 @@ class FusedLayer:
     )
     on_attention: OnAttention | None = None
     _said: set[tuple[str, str]] = field(default_factory=set)  # shared by the layers of a model
+
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        """What a copy has: not what a scope around the original keeps in it."""
+        kept = {"folds": None, "on_attention": None}
+        return None, {"layer": self.layer, "_said": self._said, **kept}
 
     def fuse(self, setup: Fuse, state: BottleneckState, lvl: int = 0) -> BottleneckState:
         """`compose_fuse`: hidden [B, L, d] to the fused hidden."""
@@ -167,17 +173,18 @@ def folded(model: XLMRobertaAdapterModel) -> Iterator[None]:
     layers = _fused(model)
     for layer in layers:
         layer.folds = {}
-
-    def look(*_: Any) -> None:
-        if torch.is_grad_enabled():  # whoever has gradients may step
-            for layer in layers:
-                layer.folds = None
-
-    hook = model.roberta.register_forward_pre_hook(look)
+    # No closure: copies of the model have the hook, too, and in theirs the layers are their own.
+    hook = model.roberta.register_forward_pre_hook(partial(_end_folds, layers))
     try:
         yield
     finally:
         hook.remove()
+        for layer in layers:
+            layer.folds = None
+
+
+def _end_folds(layers: list[FusedLayer], *_: Any) -> None:
+    if torch.is_grad_enabled():  # whoever has gradients may step
         for layer in layers:
             layer.folds = None
 

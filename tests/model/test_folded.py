@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 from adapters import SeqBnConfig, XLMRobertaAdapterModel
 from adapters.composition import Fuse, Stack
 
-from harness.model import folded
+from harness.model import attentions_to, folded
 from tests.model.fused import (
     LAYERS,
     WIDTH,
@@ -202,6 +203,27 @@ def test_weights_folded_in_inference_mode_do_not_reach_training() -> None:
             logits(ours, rows())
         found = gradients(ours.train(), rows())
     assert gradient_difference(found, gradients(library.train(), rows())) < 1e-12
+
+
+def test_copies_keep_nothing_of_a_scope_around_the_original() -> None:
+    library = library_model([{}] * 3).eval()
+    ours = ours_of(library)
+    layer = weakref.ref(ours.roberta.encoder.layer[0].output)
+    with folded(ours), attentions_to(ours, lambda *_: None):
+        with torch.no_grad():
+            logits(ours, rows())
+        twin = copy.deepcopy(ours)
+        logits(twin, rows())  # with gradients, which ends its own folds only
+        fused = {model: model.roberta.encoder.layer[0].output.fused for model in (ours, twin)}
+        assert fused[ours].folds
+        assert (fused[twin].folds, fused[twin].on_attention) == (None, None)
+    for model in (library, twin):
+        step(model)
+    with torch.no_grad():
+        assert difference(logits(twin, rows()), logits(library, rows())) < 1e-12
+    del ours, fused
+    gc.collect()
+    assert layer() is None  # nothing in the copy leads to the original
 
 
 def test_copies_fuse_with_their_own_weights() -> None:
