@@ -167,8 +167,8 @@ def use_fused_layers(model: XLMRobertaAdapterModel) -> None:
 def folded(model: XLMRobertaAdapterModel) -> Iterator[None]:
     """Within it, evaluation keeps folded weights from call to call.
 
-    A pass with gradients ends that. Weights that are loaded are noticed by what they are and by
-    their versions; writes through `.data` are not.
+    A pass with gradients ends that. Loaded weights are noticed by identity and version; writes
+    through `.data` are not.
     """
     layers = _fused(model)
     for layer in layers:
@@ -204,16 +204,27 @@ def attentions_to(model: XLMRobertaAdapterModel, on_attention: OnAttention) -> I
 
 def library_reason(model: XLMRobertaAdapterModel) -> str:
     """Why the model's active fusion would be computed by the library; empty if it would not."""
+    for fused, setup in _active_fusions(model):
+        config, _ = fused.layer.adapters_config.get_fusion(setup.name)
+        reason = fused.reason(setup) or fusion_reason(config)
+        if reason:
+            return reason
+    return ""
+
+
+def lowest_fusion(model: XLMRobertaAdapterModel) -> int | None:
+    """The lowest layer, from 0, in which an active fusion has adapters; None if none has."""
+    layers = (int(fused.layer.layer_idx) for fused, _ in _active_fusions(model))
+    return min(layers, default=None)
+
+
+def _active_fusions(model: XLMRobertaAdapterModel) -> Iterator[tuple[FusedLayer, Fuse]]:
     for fused in _fused(model):
         setup = fused.layer.get_active_setup()
         for part in [] if setup is None else [setup, *setup]:
             names = part.flatten() if isinstance(part, Fuse) else ()
             if any(name in fused.layer.adapters for name in names):
-                config, _ = fused.layer.adapters_config.get_fusion(part.name)
-                reason = fused.reason(part) or fusion_reason(config)
-                if reason:
-                    return reason
-    return ""
+                yield fused, part
 
 
 def _bottleneck_layers(model: XLMRobertaAdapterModel) -> list[BottleneckLayer]:

@@ -7,8 +7,15 @@ from typing import Any
 
 import pytest
 import torch
+from adapters.composition import Fuse
 
-from harness.model import attentions_to, folded, mean_attentions
+from harness.model import (
+    attentions_to,
+    folded,
+    lowest_fusion,
+    mean_attentions,
+    states_before,
+)
 from tests.model.fused import LAYERS, difference, library_model, logits, ours_of, rows
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -69,3 +76,26 @@ def test_attentions_do_not_count_a_pass_that_failed(places: dict[str, Any]) -> N
         assert len(by_place) == len(places) + 1
         expected = sum(torch.tensor(p)[:, :20].mean((0, 1)) for p in by_place) / len(by_place)
         assert difference(found.double(), expected) < 1e-5
+
+
+def test_a_pass_below_the_fusions_counts_no_tokens() -> None:
+    """As one that makes states for a prefix cache anew."""
+    ours, ids = ours_of(library_model([{"leave_out": [0, 1]}] * 2).eval()), rows()
+    with torch.no_grad(), mean_attentions(ours) as means:
+        mask = torch.ones_like(ids)
+        states_before(ours, 2, ids, mask)
+        assert (means.tokens, means.sums) == (0, {})
+        ours(ids, attention_mask=mask, head="t")
+    assert means.tokens == ids.numel()
+
+
+@pytest.mark.parametrize(
+    ("settings", "lowest"), [({}, 0), ({"leave_out": [0]}, 1), ({"leave_out": [0, 1]}, 2)]
+)
+def test_the_lowest_fusion_is_the_models(settings: dict[str, Any], lowest: int) -> None:
+    ours = ours_of(library_model([settings] * 2))
+    assert lowest_fusion(ours) == lowest
+    ours.set_active_adapters(Fuse("s0", "s1"))
+    assert lowest_fusion(ours) == lowest
+    ours.set_active_adapters("t")
+    assert lowest_fusion(ours) is None
