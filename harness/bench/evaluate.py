@@ -28,6 +28,7 @@ from harness.model import (
     load_backbone,
     load_tokenizer,
     locate_backbone,
+    lowest_fusion,
 )
 from harness.recipes import Goal
 from harness.results import averages, evaluation_signature, low_resource_definition
@@ -87,12 +88,8 @@ def evaluate_model(
     numerics = scorer.settings.numerics
     base = load_backbone(backbone, numerics.torch_device, numerics.frozen_dtype)
     assembly = load_model(model, base)
-    reason = library_reason(assembly.model) if attention else ""
-    if reason:
-        raise InputError(
-            f"--attention: {model.folder}: its fusion is computed by the adapters library, which "
-            f"tells none ({reason}); leave the option out"
-        )
+    if attention:
+        _check_attention(model, assembly, targets)
     about = {
         "version": harness.__version__,
         "model": {
@@ -102,13 +99,6 @@ def evaluate_model(
         "backbone": {"name": model.backbone, "digest": backbone.digest},
         "numerics": scorer.settings.numerics.identity(),
     }  # fmt: skip
-    for target in targets if attention else ():
-        form = target_format(target, base.config.num_hidden_layers)
-        if form.layers_run(base.config.num_hidden_layers) <= backbone.first_adapter_layer:
-            raise InputError(
-                f"--attention: target '{target.name}' reads layers below the fusions, which begin "
-                f"at layer {backbone.first_adapter_layer}; leave the option out, or the target"
-            )
     results = []
     for target in targets:
         task_format = target_format(target, base.config.num_hidden_layers)
@@ -129,6 +119,29 @@ def evaluate_model(
                 "layers": {code: run.attentions(dataset) for code, dataset in tests.items()},
             }
     return {**about, "targets": results}
+
+
+def _check_attention(model: SavedModel, assembly: Assembly, targets: Sequence[Target]) -> None:
+    """InputError unless every target's passes reach a fusion whose attention is told."""
+    depth, lowest = assembly.model.config.num_hidden_layers, lowest_fusion(assembly.model)
+    if lowest is None:
+        raise InputError(
+            f"--attention: {model.folder}: its AdapterFusion is not active; leave the option out"
+        )
+    reason = library_reason(assembly.model)
+    if reason:
+        raise InputError(
+            f"--attention: {model.folder}: its fusion is computed by the adapters library, which "
+            f"tells none ({reason}); leave the option out"
+        )
+    for target in targets:
+        read = target_format(target, depth).layers_run(depth)
+        if read <= lowest:
+            raise InputError(
+                f"--attention: target '{target.name}' reads layer {read} of {depth}, but the "
+                f"model's fusions begin in layer {lowest + 1}; leave the option out, or give the "
+                f"target `options: {{layer: {lowest + 1}}}` or more"
+            )
 
 
 def load_model(model: SavedModel, base: Any) -> Assembly:

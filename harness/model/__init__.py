@@ -28,7 +28,13 @@ from harness.model.backbone import (
 )
 from harness.model.external import OpenedAdapter, open_adapter, read_adapter
 from harness.model.external_fit import check_fits, check_fuses, import_adapter
-from harness.model.fused_layers import attentions_to, folded, library_reason, use_fused_layers
+from harness.model.fused_layers import (
+    attentions_to,
+    folded,
+    library_reason,
+    lowest_fusion,
+    use_fused_layers,
+)
 from harness.model.fusion_algebra import output_pays, scores_pay
 from harness.model.numerics import Numerics, resolve_numerics
 from harness.model.prefix import (
@@ -69,6 +75,7 @@ __all__ = [
     "load_head",
     "load_tokenizer",
     "locate_backbone",
+    "lowest_fusion",
     "mean_attentions",
     "open_adapter",
     "output_pays",

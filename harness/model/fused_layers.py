@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,12 +21,12 @@ from adapters.methods.bottleneck import BottleneckLayer, BottleneckState
 from adapters.methods.modeling import Adapter, BertFusion
 from torch import Tensor, nn
 
+from harness.model.folded_fusion import FoldedFusion, evaluate, folded_fusion
 from harness.model.fusion_algebra import (
-    FoldedFusion,
+    adapter_reason,
     by_adapter,
-    evaluate,
-    folded_fusion,
     fuse,
+    fusion_reason,
     pack,
     run_each,
 )
@@ -45,13 +46,18 @@ class FusedLayer:
     on_attention: OnAttention | None = None
     _said: set[tuple[str, str]] = field(default_factory=set)  # shared by the layers of a model
 
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        """What a copy has: not what a scope around the original keeps in it."""
+        kept = {"folds": None, "on_attention": None}
+        return None, {"layer": self.layer, "_said": self._said, **kept}
+
     def fuse(self, setup: Fuse, state: BottleneckState, lvl: int = 0) -> BottleneckState:
         """`compose_fuse`: hidden [B, L, d] to the fused hidden."""
         layer = self.layer
         if not any(name in layer.adapters for name in setup.flatten()):
             return state  # as in a Stack; the library's own would stop with a KeyError
         config, _ = layer.adapters_config.get_fusion(setup.name)
-        reason = self.reason(setup) or _fusion_reason(config)
+        reason = self.reason(setup) or fusion_reason(config)
         if reason:
             return self._by_library("fuse", setup, state, lvl, reason)
         fusion: BertFusion = layer.adapter_fusion_layer[setup.name]
@@ -83,9 +89,9 @@ class FusedLayer:
         z = packed.bottlenecks(state.hidden_states)
         shares = (by_adapter(z, packed.count) * weights[:, None]).flatten(-2)
         bias = packed.basis[:, packed.width :] @ weights
-        output = nn.functional.linear(shares, packed.basis[:, : packed.width], bias)
-        output = output + state.adapter_residual * sum(setup.weights)
-        return state._replace(hidden_states=output, last=setup.last())
+        up = nn.functional.linear(shares, packed.basis[:, : packed.width], bias)
+        output = up + state.adapter_residual * sum(setup.weights)
+        return state._replace(hidden_states=output, bottleneck_up=up, last=setup.last())
 
     def parallel(self, setup: Parallel, state: BottleneckState, lvl: int = 0) -> BottleneckState:
         """`compose_parallel`: each adapter on its own copy of the rows, all in two products."""
@@ -99,12 +105,13 @@ class FusedLayer:
             context.adapters_parallelized = True
             state = layer.repeat(state, count)
         elif len(state.hidden_states) % count:  # other Parallels below: the library refuses that
-            return self._by_library("parallel", setup, state, lvl, "rows of another Parallel")
+            return self._by_library("parallel", setup, state, lvl, "")
         state = layer.pre_block(setup, state)
         packed = pack([layer.adapters[name] for name in setup])
         hidden = state.hidden_states
-        output = run_each(packed, hidden.view(count, -1, hidden.shape[-1])).view_as(hidden)
-        return state._replace(hidden_states=output + state.adapter_residual, last=setup.last())
+        up = run_each(packed, hidden.view(count, -1, hidden.shape[-1])).view_as(hidden)
+        output = up + state.adapter_residual
+        return state._replace(hidden_states=output, bottleneck_up=up, last=setup.last())
 
     def _fold(
         self, name: str, fusion: BertFusion, adapters: list[Adapter], one_input: bool
@@ -125,7 +132,7 @@ class FusedLayer:
         ):
             return "a layer lacks one of its adapters"
         for adapter in adapters:
-            reason = _adapter_reason(adapter)
+            reason = adapter_reason(adapter)
             if reason:
                 return f"adapter '{adapter.name}' {reason}"
         kinds = {
@@ -137,7 +144,7 @@ class FusedLayer:
         self, kind: str, setup: Any, state: BottleneckState, lvl: int, reason: str
     ) -> BottleneckState:
         said = (str(setup), reason)
-        if said not in self._said:
+        if reason and said not in self._said:
             self._said.add(said)
             log.warning("%s is computed by the adapters library: %s", setup, reason)
         library = getattr(type(self.layer), f"compose_{kind}")
@@ -160,22 +167,24 @@ def use_fused_layers(model: XLMRobertaAdapterModel) -> None:
 def folded(model: XLMRobertaAdapterModel) -> Iterator[None]:
     """Within it, evaluation keeps folded weights from call to call.
 
-    A pass with gradients ends that, and weights that are loaded are noticed by their versions.
+    A pass with gradients ends that. Loaded weights are noticed by identity and version; writes
+    through `.data` are not.
     """
     layers = _fused(model)
     for layer in layers:
         layer.folds = {}
-
-    def look(*_: Any) -> None:
-        if torch.is_grad_enabled():  # whoever has gradients may step
-            for layer in layers:
-                layer.folds = None
-
-    hook = model.roberta.register_forward_pre_hook(look)
+    # No closure: copies of the model have the hook, too, and in theirs the layers are their own.
+    hook = model.roberta.register_forward_pre_hook(partial(_end_folds, layers))
     try:
         yield
     finally:
         hook.remove()
+        for layer in layers:
+            layer.folds = None
+
+
+def _end_folds(layers: list[FusedLayer], *_: Any) -> None:
+    if torch.is_grad_enabled():  # whoever has gradients may step
         for layer in layers:
             layer.folds = None
 
@@ -195,16 +204,27 @@ def attentions_to(model: XLMRobertaAdapterModel, on_attention: OnAttention) -> I
 
 def library_reason(model: XLMRobertaAdapterModel) -> str:
     """Why the model's active fusion would be computed by the library; empty if it would not."""
+    for fused, setup in _active_fusions(model):
+        config, _ = fused.layer.adapters_config.get_fusion(setup.name)
+        reason = fused.reason(setup) or fusion_reason(config)
+        if reason:
+            return reason
+    return ""
+
+
+def lowest_fusion(model: XLMRobertaAdapterModel) -> int | None:
+    """The lowest layer, from 0, in which an active fusion has adapters; None if none has."""
+    layers = (int(fused.layer.layer_idx) for fused, _ in _active_fusions(model))
+    return min(layers, default=None)
+
+
+def _active_fusions(model: XLMRobertaAdapterModel) -> Iterator[tuple[FusedLayer, Fuse]]:
     for fused in _fused(model):
         setup = fused.layer.get_active_setup()
         for part in [] if setup is None else [setup, *setup]:
             names = part.flatten() if isinstance(part, Fuse) else ()
             if any(name in fused.layer.adapters for name in names):
-                config, _ = fused.layer.adapters_config.get_fusion(part.name)
-                reason = fused.reason(part) or _fusion_reason(config)
-                if reason:
-                    return reason
-    return ""
+                yield fused, part
 
 
 def _bottleneck_layers(model: XLMRobertaAdapterModel) -> list[BottleneckLayer]:
@@ -218,33 +238,3 @@ def _fused(model: XLMRobertaAdapterModel) -> list[FusedLayer]:
 def _weighted_sum(states: Sequence[BottleneckState], weights: Tensor) -> BottleneckState:
     hidden = (torch.stack([state.hidden_states for state in states]) * weights).sum(0)
     return states[0]._replace(hidden_states=hidden, last=states[-1].last)
-
-
-def _adapter_reason(adapter: Adapter) -> str:
-    """What of an adapter the algebra does not cover; empty if nothing."""
-    if type(adapter) is not Adapter:
-        return "is no sequential one"
-    if adapter.add_layer_norm_before or adapter.add_layer_norm_after:
-        return "has a layer norm of its own"
-    if adapter.use_gating:
-        return "has a gate"
-    if hasattr(adapter, "DropPath") or adapter.dropout.p:
-        return "has dropout"
-    if not isinstance(adapter.scaling, float):
-        return "learns its scaling"
-    if not isinstance(adapter.adapter_up, nn.Linear):
-        return "has no linear projections"
-    if torch.is_grad_enabled() and any(one.requires_grad for one in adapter.parameters()):
-        return "is itself trained"
-    return ""
-
-
-def _fusion_reason(config: Any) -> str:
-    """What of a fusion's configuration the algebra does not cover; empty if nothing."""
-    if config["temperature"]:
-        return "its temperature falls from call to call"
-    if config["residual_before"]:
-        return "the residual is added before the attention"
-    if not (config["query"] or config["key"] or config["value"]):
-        return "it has neither query nor key nor value"
-    return ""

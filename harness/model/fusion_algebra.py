@@ -19,10 +19,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from adapters.methods.modeling import Adapter, BertFusion
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 Activation = Callable[[Tensor], Tensor]
@@ -115,8 +116,9 @@ def map_query(
     fusion: BertFusion, packed: PackedAdapters, query: Tensor, scores: FoldedScores | None
 ) -> Tensor:
     """(t, t_b, k) of the query [.., d]: folded, or through Q, then K, then B."""
-    if scores is not None:
-        return functional.linear(query, scores.weight, scores.bias)
+    if scores is not None:  # which are wider than the weights of a model in half precision
+        bias = None if scores.bias is None else scores.bias.to(query.dtype)
+        return functional.linear(query, scores.weight.to(query.dtype), bias)
     if _has(fusion, "query"):
         query = fusion.query(query)
     if not _has(fusion, "key"):
@@ -157,7 +159,7 @@ def mix(
     """V B [p z, p]: [.., d]; `output` is V B if it is folded."""
     shares = torch.cat([(by_adapter(z, packed.count) * p[..., None]).flatten(-2), p], -1)
     if output is not None:
-        return functional.linear(shares, output)
+        return functional.linear(shares, output.to(shares.dtype))
     mixed = functional.linear(shares, packed.basis)
     return functional.linear(mixed, fusion.value.weight) if _has(fusion, "value") else mixed
 
@@ -190,77 +192,31 @@ def output_pays(tokens: int | float, d: int, width: int, *, grad: bool) -> bool:
     return tokens * (3 * d - width) > 2 * width * d if grad else tokens > width
 
 
-@dataclass(slots=True)
-class FoldedFusion:
-    """All that a fusion computes in evaluation as two matrices, and what they were made from."""
-
-    fusion: BertFusion
-    adapters: list[Adapter]
-    packed: PackedAdapters
-    inner: Tensor  # [2 N r + N, d] or, for a query of its own, [N r + N, d]: hidden to (z, t, t_b)
-    inner_bias: Tensor
-    outer: Tensor  # [N r + N, d]
-    versions: list[int]  # of all weights: what loads them raises these, fused AdamW does not
-
-    def is_of(self, fusion: BertFusion, adapters: list[Adapter]) -> bool:
-        """Whether it was made from these very modules as they are, for this arithmetic."""
-        return (
-            self.fusion is fusion
-            and len(self.adapters) == len(adapters)
-            and all(mine is other for mine, other in zip(self.adapters, adapters, strict=True))
-            and self.versions == _versions(fusion, adapters)
-            and self.inner.dtype == _dtype(self.packed.basis)
-        )
+def adapter_reason(adapter: Adapter) -> str:
+    """What of an adapter the algebra does not cover; empty if nothing."""
+    if type(adapter) is not Adapter:
+        return "is no sequential one"
+    if adapter.add_layer_norm_before or adapter.add_layer_norm_after:
+        return "has a layer norm of its own"
+    if adapter.use_gating:
+        return "has a gate"
+    if hasattr(adapter, "DropPath") or adapter.dropout.p:
+        return "has dropout"
+    if not isinstance(adapter.scaling, float):
+        return "learns its scaling"
+    if not isinstance(adapter.adapter_up, nn.Linear):
+        return "has no linear projections"
+    if torch.is_grad_enabled() and any(one.requires_grad for one in adapter.parameters()):
+        return "is itself trained"
+    return ""
 
 
-def _versions(fusion: BertFusion, adapters: list[Adapter]) -> list[int]:
-    weights = (one for module in (fusion, *adapters) for one in module.parameters())
-    return [0 if one.is_inference() else one._version for one in weights]
-
-
-def _dtype(weight: Tensor) -> torch.dtype:
-    """In what folded weights are kept: autocast's type, or the weights', float32 at least."""
-    kind = weight.device.type
-    if torch.is_autocast_enabled(kind):
-        return torch.get_autocast_dtype(kind)
-    return torch.promote_types(weight.dtype, torch.float32)
-
-
-def folded_fusion(fusion: BertFusion, adapters: list[Adapter], one_input: bool) -> FoldedFusion:
-    """Fold a fusion for evaluation; `one_input` where the query is the adapters' input."""
-    packed = pack(adapters)
-    scores, count = fold_scores(fusion, packed), packed.width + packed.count
-    # Without dropout the last row, b_k's, adds the same to all scores.
-    inner, bias = scores.weight[:count], scores.bias
-    bias = inner.new_zeros(count) if bias is None else bias[:count]
-    if one_input:
-        inner = torch.cat([packed.down.to(inner.dtype), inner])
-        bias = torch.cat([packed.down_bias.to(bias.dtype), bias])
-    outer = fold_output(fusion, packed).T
-    dtype = _dtype(packed.basis)
-    inner, bias, outer = (one.to(dtype).contiguous() for one in (inner, bias, outer))
-    return FoldedFusion(fusion, adapters, packed, inner, bias, outer, _versions(fusion, adapters))
-
-
-def evaluate(
-    fold: FoldedFusion, hidden: Tensor, query: Tensor, residual: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Output and attention from two products with folded weights."""
-    count, width = fold.packed.count, fold.packed.width
-    mapped = functional.linear(query, fold.inner, fold.inner_bias)
-    if query is hidden:
-        z, mapped = fold.packed.activation(mapped[..., :width]), mapped[..., width:]
-    else:
-        z = fold.packed.bottlenecks(hidden)
-    p = softmax_scores(fold.fusion, count, z, mapped)
-    shares = z.new_empty((*z.shape[:-1], width + count))
-    torch.mul(
-        by_adapter(z, count),
-        p[..., None],
-        out=by_adapter(shares[..., :width], count),
-    )
-    shares[..., width:] = p
-    if residual.dtype != shares.dtype:  # under autocast the residual keeps its precision
-        return functional.linear(shares, fold.outer.T) + residual, p
-    rows = torch.addmm(residual.flatten(0, -2), shares.flatten(0, -2), fold.outer)
-    return rows.view_as(residual), p
+def fusion_reason(config: Any) -> str:
+    """What of a fusion's configuration the algebra does not cover; empty if nothing."""
+    if config["temperature"]:
+        return "its temperature falls from call to call"
+    if config["residual_before"]:
+        return "the residual is added before the attention"
+    if not (config["query"] or config["key"] or config["value"]):
+        return "it has neither query nor key nor value"
+    return ""

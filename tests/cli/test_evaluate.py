@@ -19,6 +19,8 @@ from transformers import AutoTokenizer
 from harness.bench import open_model
 from harness.catalog import Catalog, default_directory
 from harness.data import DataContext, load_split
+from tests.cli.conftest import write_catalog
+from tests.model.test_prefix import fused, load
 from tests.nano import NANO
 
 CPU = ("--device", "cpu")
@@ -147,6 +149,70 @@ def test_attention_wants_a_fusion(tiny_run: Any, xstilts: Callable[..., Any]) ->
     )  # fmt: skip
     assert "--attention: " in line
     assert "no AdapterFusion in it (recipe 'direct')" in line
+
+
+UPPER = f"""
+description: Nano with adapters in its last layer.
+kind: folder
+path: {NANO}
+reduction_factor: 4
+first_adapter_layer: 2
+licence: Apache-2.0
+world: true
+"""
+
+
+@pytest.fixture
+def upper_model(tiny_run: Any, tmp_path: Path) -> Path:
+    """A fusion in the last of nano's layers; saved parts say themselves where they stand."""
+    model = tiny_run.copy(tmp_path, "fuse")
+    about = (model / "about.json").read_bytes()
+    shutil.rmtree(model)
+    model.mkdir()
+    (model / "about.json").write_bytes(about)
+    fused(load(NANO)).save(model)
+    return Path(model)
+
+
+def attention(done: Any) -> dict[str, Any]:
+    assert done.code == 0, done.err
+    (target,) = json.loads(done.out)["targets"]
+    found: dict[str, Any] = target["attention"]
+    return found
+
+
+@pytest.mark.world
+def test_the_model_says_where_fusions_begin(
+    tiny_run: Any, xstilts: Callable[..., Any], tmp_path: Path, upper_model: Path
+) -> None:
+    """Not the backbone's YAML, under which both models can be evaluated."""
+    write_catalog(tmp_path / "catalog", {"backbones/upper": UPPER})
+    arguments = ("--catalog", tiny_run.catalog, "--catalog", tmp_path / "catalog", "--attention",
+                 "--json", *CPU)  # fmt: skip
+    whole = tiny_run.fit("tiny-ret", "fuse")
+    for backbone in ("nano", "upper"):
+        these = ("--backbone", backbone, *arguments)
+        found = attention(xstilts("evaluate", whole, "--target", "tiny-ret", *these))
+        assert [len(layers) for layers in found["layers"].values()] == [2, 2]
+        line = refused(xstilts("evaluate", upper_model, "--target", "tiny-ret", *these))
+        assert "target 'tiny-ret' reads layer 2 of 3, but the model's fusions begin in l" in line
+        assert "or give the target `options: {layer: 3}` or more" in line
+        found = attention(xstilts("evaluate", upper_model, "--target", "tiny-nli", *these))
+        assert [len(layers) for layers in found["layers"].values()] == [1, 1, 1]
+
+
+@pytest.mark.world
+def test_attention_wants_an_active_fusion(
+    tiny_run: Any, xstilts: Callable[..., Any], upper_model: Path
+) -> None:
+    edit(upper_model / "composition.json", active=["stack", "a", "b", "c", "t-nli"])
+    line = refused(
+        xstilts(
+            "evaluate", upper_model, "--target", "tiny-nli", "--catalog", tiny_run.catalog,
+            "--attention", *CPU,
+        )
+    )  # fmt: skip
+    assert "its AdapterFusion is not active; leave the option out" in line
 
 
 @pytest.mark.world

@@ -110,3 +110,12 @@ def gradient_difference(found: dict[str, torch.Tensor], expected: dict[str, torc
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
     """What our layers have logged."""
     return [one.getMessage() for one in caplog.records if one.name.startswith("harness.")]
+
+
+def add_again(model: XLMRobertaAdapterModel) -> None:
+    """Another fusion under the same name, with tensors of the same versions."""
+    fuse = Fuse("s0", "s1", "s2")
+    model.delete_adapter_fusion(fuse)
+    torch.manual_seed(99)
+    model.add_adapter_fusion(fuse)
+    model.double().eval()

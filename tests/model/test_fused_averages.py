@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 from adapters import SeqBnConfig, XLMRobertaAdapterModel
-from adapters.composition import Average, Parallel, Stack
-from adapters.methods.bottleneck import BottleneckLayer
+from adapters.composition import Average, BatchSplit, Parallel, Stack
+from adapters.methods.bottleneck import BottleneckLayer, BottleneckState
 
 from tests.model.fused import (
     difference,
@@ -115,11 +115,46 @@ def test_parallel_is_the_librarys(
     assert difference(found[0][:4], found[0][4:8]) > 1e-3
 
 
-def test_rows_that_do_not_divide_are_refused_as_by_the_library() -> None:
+NESTINGS = {
+    "parallel": Parallel("s0", Average("s1", "s2")),
+    "batch-split": BatchSplit("s0", Average("s1", "s2"), batch_sizes=[2, 2]),
+    "above-parallel": Stack(
+        Parallel("s0", "s1"), BatchSplit("s0", "s1", "s2", batch_sizes=[4, 2, 2])
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NESTINGS)
+def test_compositions_beside_others_are_the_librarys(
+    case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library joins the states of all of them, up-projections too, if the first has one."""
+    library = library_model([{}, {}, {"leave_out": [0]}]).eval()
+    mean = BottleneckLayer.mean
+
+    def true_mean(self: Any, states: list[Any], weights: torch.Tensor) -> BottleneckState:
+        state: BottleneckState = mean(self, states, weights)
+        return state._replace(hidden_states=state.hidden_states * len(weights))
+
+    monkeypatch.setattr(BottleneckLayer, "mean", true_mean)
+    found = []
+    for model in (library, ours_of(library)):
+        model.set_active_adapters(NESTINGS[case])
+        found.append(model.roberta(rows())[0])
+    assert difference(found[1], found[0]) < 1e-12
+
+
+def test_rows_that_do_not_divide_are_refused_as_by_the_library(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     ours = ours_of(library_model([{}] * 3).eval())
     ours.set_active_adapters(Stack(Parallel("s0", "s1"), Parallel("s0", "s1", "s2")))
-    with pytest.raises(ValueError, match="must be divisible"):
+    with (
+        caplog.at_level(logging.WARNING, "harness"),
+        pytest.raises(ValueError, match="must be divisible"),
+    ):
         ours.roberta(rows(2))
+    assert said(caplog) == []
 
 
 def test_parallel_of_what_is_trained_is_the_librarys(caplog: pytest.LogCaptureFixture) -> None:

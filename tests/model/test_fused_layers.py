@@ -1,29 +1,21 @@
-"""Our AdapterFusion gives the library's outputs and gradients, and never those of old weights."""
+"""Our AdapterFusion gives the library's outputs and gradients."""
 
 from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from adapters import SeqBnConfig, XLMRobertaAdapterModel
 from adapters.composition import Fuse, Stack
 
-from harness.model import (
-    attentions_to,
-    folded,
-    library_reason,
-    mean_attentions,
-    use_fused_layers,
-)
+from harness.model import folded, library_reason, use_fused_layers
 from harness.model import fusion_algebra as algebra
 from tests.model.fused import (
     LAYERS,
+    add_again,
     difference,
     gradient_difference,
     gradients,
@@ -106,6 +98,22 @@ def test_outputs_and_gradients_are_the_librarys(
         with folded(ours):
             for _ in range(2):
                 assert difference(logits(ours, ids), expected[False][0]) < EXACT[dtype]
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (4, 24)])
+@pytest.mark.parametrize("case", ["three", "query-before-ln", "no-value", "no-query", "no-key"])
+def test_models_in_half_precision(case: str, shape: tuple[int, int]) -> None:
+    """Without autocast, whatever the size of a pass; the library is 0.03 away from float32."""
+    exact = library_model(*CASES[case], dtype=torch.float32).eval()
+    library, ids = copy.deepcopy(exact).bfloat16(), rows(*shape)
+    ours = ours_of(library)
+    expected = exact.roberta(ids)[0]
+    found = [library.roberta(ids)[0], ours.roberta(ids)[0]]
+    with torch.no_grad(), folded(ours):
+        found.append(ours.roberta(ids)[0])
+    assert [one.dtype for one in found] == [torch.bfloat16] * 3
+    assert max(difference(one, expected) for one in found) < 0.06
+    assert all(one.dtype == torch.bfloat16 for one in gradients(ours.train(), ids).values())
 
 
 @pytest.mark.parametrize("tokens", [1, 2000])
@@ -209,170 +217,6 @@ def test_different_activations_run_in_the_library(caplog: pytest.LogCaptureFixtu
     assert said(caplog)[0].endswith("its adapters have different activations")
 
 
-# --- folded weights are never those of another model ---
-
-
-def step(model: XLMRobertaAdapterModel) -> None:
-    """One step of the optimizer that does not tell tensors that they changed."""
-    model.train()
-    trained = [one for one in model.parameters() if one.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=0.1, fused=True)
-    versions = [one._version for one in trained]
-    logits(model, rows()).sum().backward()
-    optimizer.step()
-    assert [one._version for one in trained] == versions
-    model.eval()
-
-
-def add_again(model: XLMRobertaAdapterModel) -> None:
-    """Another fusion under the same name, with tensors of the same versions."""
-    fuse = Fuse("s0", "s1", "s2")
-    model.delete_adapter_fusion(fuse)
-    torch.manual_seed(99)
-    model.add_adapter_fusion(fuse)
-    model.double().eval()
-
-
-def replace_source(model: XLMRobertaAdapterModel) -> None:
-    model.delete_adapter("s1")
-    torch.manual_seed(98)
-    model.add_adapter("s1", config=SeqBnConfig(reduction_factor=4))
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if ".s1." in name:
-                parameter.normal_(0, 0.2)
-    model.double().eval()
-    model.set_active_adapters(Stack(Fuse("s0", "s1", "s2"), "t"))
-
-
-def load_weights(model: XLMRobertaAdapterModel) -> None:
-    other = library_model([{}] * 3, seed=42)
-    model.load_state_dict(other.state_dict())
-
-
-def load_data(model: XLMRobertaAdapterModel) -> None:
-    """As some loaders do: it changes no version either."""
-    for name, parameter in model.named_parameters():
-        if "adapter_fusion" in name:
-            parameter.data.mul_(2.0)
-
-
-def step_of_the_encoder(model: XLMRobertaAdapterModel) -> None:
-    """Trained without the head, by a pass that goes around it."""
-    model.train()
-    torch.manual_seed(1)
-    trained = [one for one in model.parameters() if one.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=0.1, fused=True)
-    states = model.roberta(rows())[0]
-    (states * torch.arange(states.numel()).view_as(states)).sum().backward()
-    optimizer.step()
-    model.eval()
-
-
-def retrain_source(model: XLMRobertaAdapterModel) -> None:
-    train(model, ".s1.")
-    model.set_active_adapters("s1")
-    step(model)
-    train(model, "adapter_fusion", ".t.")
-    model.set_active_adapters(Stack(Fuse("s0", "s1", "s2"), "t"))
-
-
-def switch(model: XLMRobertaAdapterModel) -> None:
-    model.set_active_adapters("s1")
-    with torch.inference_mode(), folded(model):
-        logits(model, rows())
-    model.set_active_adapters(Stack(Fuse("s0", "s1", "s2"), "t"))
-
-
-CHANGES = [
-    step,
-    step_of_the_encoder,
-    add_again,
-    replace_source,
-    load_weights,
-    load_data,
-    retrain_source,
-    switch,
-]
-
-
-@pytest.mark.parametrize("change", CHANGES, ids=lambda change: str(change.__name__))
-def test_folded_weights_are_those_of_now(change: Callable[[XLMRobertaAdapterModel], None]) -> None:
-    library = library_model([{}] * 3).eval()
-    ours = ours_of(library)
-    for time in range(2):
-        with torch.inference_mode(), folded(ours):
-            before = logits(ours, rows())
-        for model in (library, ours):
-            change(model)
-        expected = logits(library, rows())
-        if time == 0 and change is not switch:
-            assert difference(before, expected) > 1e-4  # the change shows
-        with torch.inference_mode():
-            assert difference(logits(ours, rows()), expected) < 1e-12
-            with folded(ours):
-                assert difference(logits(ours, rows()), expected) < 1e-12
-
-
-@pytest.mark.parametrize(
-    "change",
-    [one for one in CHANGES if one not in (load_data, switch)],
-    ids=lambda one: one.__name__,
-)
-def test_even_inside_the_scope(change: Callable[[XLMRobertaAdapterModel], None]) -> None:
-    library = library_model([{}] * 3).eval()
-    ours = ours_of(library)
-    with folded(ours):
-        with torch.no_grad():
-            logits(ours, rows())
-        for model in (library, ours):
-            change(model)
-        with torch.no_grad():
-            assert difference(logits(ours, rows()), logits(library, rows())) < 1e-12
-
-
-def test_folds_of_one_arithmetic_are_not_used_in_another() -> None:
-    library = library_model([{}] * 3, dtype=torch.float32).eval()
-    ours = ours_of(library)
-    with torch.no_grad(), folded(ours):
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            half = logits(ours, rows())
-        whole = logits(ours, rows())
-    assert difference(whole, logits(library, rows())) < 1e-5
-    assert 1e-5 < difference(half, whole) < 0.1
-
-
-@pytest.mark.parametrize("places", [{}, {"mh_adapter": True}], ids=["one place", "two"])
-def test_attentions_do_not_count_a_pass_that_failed(places: dict[str, Any]) -> None:
-    """Of tokens that are no padding; of fusions in two places of a layer the mean."""
-    library, ids = library_model([places] * 3, top=places).eval(), rows()
-    ours = ours_of(library)
-    mask = torch.ones_like(ids)
-    mask[:, 20:] = 0
-    layer = ours.roberta.encoder.layer[1]
-    with torch.no_grad(), mean_attentions(ours) as means:
-
-        def fail(*_: Any) -> None:
-            raise torch.OutOfMemoryError
-
-        hook = layer.register_forward_hook(fail)
-        with suppress(torch.OutOfMemoryError):
-            ours(ids, attention_mask=mask, head="t")
-        hook.remove()
-        assert (means.tokens, means.sums) == (0, {})
-        ours(ids, attention_mask=mask, head="t")
-    assert means.tokens == 20 * len(ids)
-    by_layer = torch.tensor(means.by_layer())
-    assert by_layer.shape == (LAYERS, 3)
-    assert torch.allclose(by_layer.sum(1), torch.ones(LAYERS))
-    told = library(ids, attention_mask=mask, head="t", output_adapter_fusion_attentions=True)
-    for layer_index, found in enumerate(by_layer):
-        by_place = told.adapter_fusion_attentions["s0,s1,s2"][layer_index].values()
-        assert len(by_place) == len(places) + 1
-        expected = sum(torch.tensor(p)[:, :20].mean((0, 1)) for p in by_place) / len(by_place)
-        assert difference(found.double(), expected) < 1e-5
-
-
 @pytest.mark.parametrize("case", REASONS)
 def test_the_reason_is_known_without_a_pass(case: str) -> None:
     settings, fusion, why = REASONS[case]
@@ -383,28 +227,6 @@ def test_the_reason_is_known_without_a_pass(case: str) -> None:
     assert library_reason(fine) == ""
     fine.set_active_adapters("t")
     assert library_reason(fine) == ""
-
-
-def test_weights_folded_in_inference_mode_do_not_reach_training() -> None:
-    library = library_model([{}] * 3)
-    ours = ours_of(library)
-    with folded(ours):
-        with torch.inference_mode():
-            logits(ours, rows())
-        found = gradients(ours.train(), rows())
-    assert gradient_difference(found, gradients(library.train(), rows())) < 1e-12
-
-
-def test_copies_fuse_with_their_own_weights() -> None:
-    ours = ours_of(library_model([{}] * 3).eval())
-    twin = copy.deepcopy(ours)
-    with torch.no_grad():
-        before = logits(twin, rows())
-        for name, parameter in ours.named_parameters():
-            if "adapter_fusion" in name:
-                parameter.zero_()
-        assert torch.equal(logits(twin, rows()), before)
-        assert difference(logits(ours, rows()), before) > 1e-4
 
 
 def test_files_are_the_librarys(tmp_path: Path) -> None:
@@ -419,35 +241,6 @@ def test_files_are_the_librarys(tmp_path: Path) -> None:
         other.load_adapter_fusion(str(tmp_path), use_safetensors=True)
         other.set_active_adapters(Stack(Fuse("s0", "s1", "s2"), "t"))
         assert torch.equal(logits(other.double().eval(), rows()), expected)
-
-
-# --- attentions ---
-
-
-@pytest.mark.parametrize("within", [True, False])
-def test_attentions_are_the_librarys(within: bool) -> None:
-    library = library_model([{}] * 3).eval()
-    ours, ids = ours_of(library), rows()
-    with torch.no_grad():
-        output = library(ids, head="t", output_adapter_fusion_attentions=True)
-        by_layer = output.adapter_fusion_attentions["s0,s1,s2"]
-        found: dict[int, torch.Tensor] = {}
-        with attentions_to(ours, lambda layer, p: found.update({layer: p})):
-            if within:
-                with folded(ours):
-                    logits(ours, ids)
-            else:
-                logits(ours, ids)
-        again = ours(ids, head="t", output_adapter_fusion_attentions=True)
-    assert sorted(found) == list(range(LAYERS))
-    for layer, p in found.items():
-        expected = torch.tensor(by_layer[layer]["output_adapter"])
-        assert difference(p, expected) < 1e-12
-        own = again.adapter_fusion_attentions["s0,s1,s2"][layer]["output_adapter"]
-        assert difference(torch.tensor(own), expected) < 1e-12
-    found.clear()
-    logits(ours, ids)
-    assert not found
 
 
 def test_use_fused_layers_twice_changes_nothing() -> None:
