@@ -32,7 +32,7 @@ _FLOAT = 4
 _PROCESS = 500 << 20  # Python with torch, transformers, some data and their features
 # Bytes that stay alive for the backward pass per token, layer and hidden unit; what each fused
 # source adds; and what attention adds per head and token of length over the hidden size.
-_TRAIN, _TRAIN_SOURCE, _TRAIN_ATTENTION = 92.0, 0.5, 2.0
+_TRAIN, _TRAIN_SOURCE, _TRAIN_ATTENTION = 60.0, 0.5, 2.0
 _PREDICT = 85.0  # per token and hidden unit: one layer at a time
 _MOMENTS = 2  # per trained weight (Adam)
 _LOGITS = 3  # of masked words over the vocabulary: logits, softmax, gradient
@@ -65,7 +65,8 @@ def footprint(plan: Plan, step: Step, settings: Settings) -> Footprint:
         return Footprint(_loaded(shape, work.weights), work.weights * _FLOAT)
     # Adapters and fusions stand in the upper layers alone, and only there activations are kept.
     upper = replace(shape, layers=shape.layers - work.backbone.first_adapter_layer)
-    adapter = adapter_weights(upper, work.backbone.reduction_factor)
+    reduction = work.backbone.reduction_factor
+    adapter = adapter_weights(upper, reduction)
     if isinstance(work, SourceWork | JointWork):
         return _training(shape, adapter, 0, _passes(upper, work.training, step, 0, settings))
     adapters = len(adapter_steps(work.sources))
@@ -80,6 +81,8 @@ def footprint(plan: Plan, step: Step, settings: Settings) -> Footprint:
         passes = _passes(upper, work.training, step, adapters, settings)
         return _training(shape, trained, frozen, passes)
     memory = _loaded(shape, frozen + trained) + _predicting(shape, work, step, settings)
+    if adapters > 1:
+        memory += int(_FLOAT * _width(settings) * _folded_weights(upper, reduction, adapters))
     return Footprint(memory, step.rows * _SCORED_ROW)
 
 
@@ -139,8 +142,18 @@ def _width(settings: Settings) -> float:
 
 def adapter_weights(shape: Shape, reduction_factor: int) -> int:
     """A bottleneck adapter in every layer (Pfeiffer et al. 2021)."""
-    wide = max(1, shape.hidden_size // reduction_factor)
+    wide = _bottleneck(shape, reduction_factor)
     return shape.layers * (2 * shape.hidden_size * wide + wide + shape.hidden_size)
+
+
+def _folded_weights(shape: Shape, reduction_factor: int, adapters: int) -> int:
+    """The products that evaluation keeps of a fusion in every layer (harness.model.fuse)."""
+    wide = _bottleneck(shape, reduction_factor)
+    return shape.layers * adapters * (3 * wide + 2) * shape.hidden_size
+
+
+def _bottleneck(shape: Shape, reduction_factor: int) -> int:
+    return max(1, shape.hidden_size // reduction_factor)
 
 
 def _fusion_weights(shape: Shape) -> int:
