@@ -40,9 +40,7 @@ class FusedLayer:
     """Takes the place of the `compose_*` methods of one of the library's bottleneck layers."""
 
     layer: BottleneckLayer
-    folds: dict[str, FoldedFusion] | None = (
-        None  # by fusion; None: nothing may be kept between calls
-    )
+    folds: dict[str, FoldedFusion] | None = None  # by fusion; None: nothing is kept between calls
     on_attention: OnAttention | None = None
     _said: set[tuple[str, str]] = field(default_factory=set)  # shared by the layers of a model
 
