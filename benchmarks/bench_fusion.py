@@ -58,6 +58,13 @@ def main() -> None:
         arguments.layers, arguments.batch, arguments.rounds, counts = 2, 4, 1, (_MAIN,)
     import torch  # noqa: PLC0415  (children import it under their own number of threads)
 
+    from harness.errors import InputError  # noqa: PLC0415  (as torch)
+    from harness.model import resolve_numerics  # noqa: PLC0415  (as torch)
+
+    try:
+        resolve_numerics(arguments.device, arguments.dtype, arguments.threads)
+    except InputError as error:
+        raise SystemExit(f"bench_fusion: {error}") from error
     torch.set_num_threads(arguments.threads)
     blocks = {count: _measure_block(arguments, count) for count in counts}
     models = {count: _measure_model(arguments, count) for count in counts}

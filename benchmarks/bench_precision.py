@@ -54,7 +54,9 @@ def main() -> None:
 def compare(store: Path, device: str, threads: int) -> list[dict[str, Any]]:
     """Scores and agreement of every fit in a store."""
     from harness.bench import open_model  # noqa: PLC0415  (torch only where it is needed)
+    from harness.model import silence_libraries  # noqa: PLC0415  (as above)
 
+    silence_libraries()
     models = [open_model(folder) for folder in sorted((store / "fit").iterdir())]
     rows = []
     for model in sorted(models, key=lambda one: (one.recipe, one.name)):

@@ -25,14 +25,16 @@ from harness.bench.steps import (
 )
 from harness.catalog import Shape, Training
 from harness.formats import get_format
+from harness.huge_pages import huge_pages
 from harness.recipes import get_recipe
 
 # Bytes of weights, gradients and moments; of frozen matrices in bf16 an overestimate.
 _FLOAT = 4
 _PROCESS = 500 << 20  # Python with torch, transformers, some data and their features
-# Bytes that stay alive for the backward pass per token, layer and hidden unit; what each fused
-# source adds; and what attention adds per head and token of length over the hidden size.
-_TRAIN, _TRAIN_SOURCE, _TRAIN_ATTENTION = 60.0, 0.5, 2.0
+# Bytes for the backward pass per token, layer and hidden unit, with huge pages and without (where
+# the heap keeps more than is alive); what each fused source adds; and what attention adds per head
+# and token of length over the hidden size.
+_TRAIN, _TRAIN_PLAIN, _TRAIN_SOURCE, _TRAIN_ATTENTION = 60.0, 100.0, 0.5, 2.0
 _PREDICT = 85.0  # per token and hidden unit: one layer at a time
 _MOMENTS = 2  # per trained weight (Adam)
 _LOGITS = 3  # of masked words over the vocabulary: logits, softmax, gradient
@@ -128,10 +130,11 @@ def _loaded(shape: Shape, added: int) -> int:
 
 def _activations(shape: Shape, tokens: int, length: int, sources: int, settings: Settings) -> float:
     attention = _TRAIN_ATTENTION * shape.heads * length / shape.hidden_size
-    factor = _TRAIN + _TRAIN_SOURCE * sources + attention
+    plain = settings.numerics.device == "cpu" and not huge_pages()
+    factor = (_TRAIN_PLAIN if plain else _TRAIN) + _TRAIN_SOURCE * sources + attention
     layer = factor * _width(settings) * tokens * shape.hidden_size
-    if settings.recompute:  # the inputs of layers, and all of one layer
-        return layer + tokens * shape.layers * shape.hidden_size * _FLOAT * _width(settings)
+    if settings.recompute:  # all of one layer, and the inputs of layers: of norms, so float32
+        return layer + tokens * shape.layers * shape.hidden_size * _FLOAT
     return layer * shape.layers
 
 
@@ -147,7 +150,7 @@ def adapter_weights(shape: Shape, reduction_factor: int) -> int:
 
 
 def _folded_weights(shape: Shape, reduction_factor: int, adapters: int) -> int:
-    """The products that evaluation keeps of a fusion in every layer (harness.model.fuse)."""
+    """The products that evaluation keeps of a fusion in every layer (harness.model.folded)."""
     wide = _bottleneck(shape, reduction_factor)
     return shape.layers * adapters * (3 * wide + 2) * shape.hidden_size
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness.bench.estimate import StepId, estimate, estimate_on
 from harness.bench.flops import Compute, compute
@@ -114,13 +114,18 @@ def look_at(
     store = Store(settings.store)
     seconds, measured = estimate(plan, store, done, settings)
     steps = plan.steps.values()
-    sizes = {step.id: footprint(plan, step, settings) for step in steps}
+    there = (
+        settings
+        if speed is None
+        else replace(settings, numerics=replace(settings.numerics, device="cuda"))
+    )
+    sizes = {step.id: footprint(plan, step, there) for step in steps}
     if speed is None:
         return Outlook(plan, done, seconds, measured, sizes)
     computes = {step.id: compute(plan, step, settings) for step in steps}
     flops = {step: one.flops for step, one in computes.items()}
-    there = estimate_on(speed.gpu, plan, store, done, settings, flops)
-    return Outlook(plan, done, seconds, measured, sizes, speed, computes, *there)
+    on_it = estimate_on(speed.gpu, plan, store, done, settings, flops)
+    return Outlook(plan, done, seconds, measured, sizes, speed, computes, *on_it)
 
 
 def _formats(step: Step) -> set[str]:

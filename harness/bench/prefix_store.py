@@ -25,7 +25,7 @@ from harness.model import Assembly, Numerics, Prefix, adapter_names, adapters_be
 from harness.train import Interrupted, Rows, States, compute_states, stored_dtype, stored_type
 
 PREFIX = "prefix"  # the kind of its artifacts: no step makes them, and no key holds theirs
-_VERSION = 1  # raise when what is kept changes
+_VERSION = 2  # raise when what is kept changes
 _FILE = "states.bin"
 _BESIDE = 1024  # bytes of an artifact's manifest, at most
 _SPARE = 1 << 28  # bytes of disk that are left free

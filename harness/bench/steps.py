@@ -15,7 +15,7 @@ from harness.data import ALL_ROWS, Draw
 from harness.model import Numerics
 
 # Raised when the code of a step changes what it computes; older artifacts are then made anew.
-STEP_VERSIONS = {"backbone": 2, "source": 2, "fit": 3, "predict": 3}
+STEP_VERSIONS = {"backbone": 2, "source": 3, "fit": 4, "predict": 3}
 EXTERNAL_VERSION = 1  # the like for copies of adapters from elsewhere, which are source steps too
 MIXTURE_VERSION = 2  # and for what an epoch takes of several sources, where that is not all of them
 _LENGTHS = ("max_length", "doc_stride")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import signal
 import sys
 import traceback
@@ -15,15 +14,13 @@ import click
 from harness import __version__
 from harness.cli.group import LazyGroup, Session
 from harness.errors import InputErrors, XstiltsError
+from harness.huge_pages import ask_for_huge_pages
 
 __all__ = ["cli", "main", "stop_code"]
 
 _FAILED, _WRONG_USAGE = 1, 2
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NOT_ALLOWED = (errno.EROFS, errno.EACCES, errno.EPERM)
-# torch then asks for huge pages for tensors of 2 MiB and more (on Linux): a training step of XLM-R
-# Large's width takes a third less memory on a CPU. It is read once, at torch's first tensor.
-_HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -45,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Ctrl-C and SIGTERM stop it the same way, with exit code 130 and 143.
     """
     session = Session()
-    os.environ.setdefault(_HUGE_PAGES, "1")
+    ask_for_huge_pages()
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = cli.main(

@@ -8,8 +8,7 @@ from typing import Any
 from docker.models.containers import Container
 
 KILLED = 128 + 9
-# Where a child was killed, its parent still has to fail, and the engine hears of it in that time.
-_KILLED_SECONDS, _FAILED_SECONDS = 2.0, 0.3
+_KILLED_SECONDS, _FAILED_SECONDS = 2.0, 1.0  # every failure of another kind takes that longer
 
 
 def state_at_end(container: Container) -> dict[str, Any]:

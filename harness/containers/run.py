@@ -29,6 +29,7 @@ from harness.results import IMAGE_VARIABLE
 _TMP_BYTES = 1 << 30
 _SHARED_MEMORY_BYTES = 256 << 20
 _POLL_SECONDS = 0.1
+_BAD_INPUT = 2  # the command's exit code
 _KILL_AFTER = 3  # signals
 
 
@@ -131,8 +132,9 @@ def _attend(
     code = int(container.wait()["StatusCode"])
     if failed and not isinstance(failed[0], BrokenPipeError):
         raise failed[0]
-    # What we killed ourselves is not waited for: somebody is in a hurry.
-    if code and passed < _KILL_AFTER and state_at_end(container)["OOMKilled"]:
+    # Not waited for: what we killed ourselves, as somebody is in a hurry, and bad input.
+    unclear = code not in (0, _BAD_INPUT) and passed < _KILL_AFTER
+    if unclear and state_at_end(container)["OOMKilled"]:
         raise WorkError(
             f"the container reached its memory limit of {job.memory_bytes >> 20:,} MiB; --memory "
             "raises it, --workers 1 needs less; finished steps are kept"

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import docker
 from docker.models.containers import Container
@@ -126,6 +126,7 @@ def _watch(job: Container, streams: Attached, limits: Limits) -> Outcome:
     """Start the program and read what it says, until it ends or reaches a limit."""
     text: dict[int, bytearray] = defaultdict(bytearray)
     start = time.monotonic()
+    ended: float | None = None
 
     def outcome(
         status: Status,
@@ -136,7 +137,8 @@ def _watch(job: Container, streams: Attached, limits: Limits) -> Outcome:
             text[stream][: limits.log_bytes].decode(errors="backslashreplace")
             for stream in (STDOUT, STDERR)
         )
-        return Outcome(status, exit_code, stdout, stderr, time.monotonic() - start, reason)
+        seconds = (time.monotonic() if ended is None else ended) - start
+        return Outcome(status, exit_code, stdout, stderr, seconds, reason)
 
     job.start()
     until = start + limits.seconds
@@ -148,9 +150,11 @@ def _watch(job: Container, streams: Attached, limits: Limits) -> Outcome:
                 return outcome(
                     "output", f"stopped: more than {limits.log_bytes:,} bytes on standard {where}"
                 )
-        state = _ended(job, until)
+        _wait(job, until)
     except TimeoutError:
         return outcome("time", f"stopped: it took longer than {limits.seconds:g} s")
+    ended = time.monotonic()
+    state = state_at_end(job)
     code = int(state["ExitCode"])
     if state["OOMKilled"] and code:  # with code 0 it was a child that it can do without
         reason = f"it needed more than {limits.memory_bytes:,} bytes of memory"
@@ -161,12 +165,12 @@ def _watch(job: Container, streams: Attached, limits: Limits) -> Outcome:
     return outcome("failed" if code else "done", reason, code)
 
 
-def _ended(container: Container, until: float) -> dict[str, Any]:
-    """Its state once it has ended: a program may close its streams and run on."""
+def _wait(container: Container, until: float) -> None:
+    """Until it has ended: a program may close its streams and run on."""
     while True:
         container.reload()
         if not container.attrs["State"]["Running"]:
-            return state_at_end(container)
+            return
         if time.monotonic() > until:
             raise TimeoutError
         time.sleep(0.02)
@@ -191,7 +195,8 @@ def _collect(keeper: Container, files: Attached, folder: Path, limits: Limits) -
             unpack(source, folder, limits.output_bytes, limits.output_files)
         # A stream that is cut between two files looks whole, and tar leaves out what it may not
         # read: it says so.
-        code = _ended(keeper, until)["ExitCode"]
+        _wait(keeper, until)
+        code = keeper.attrs["State"]["ExitCode"]
         if code or source.complaint:
             return f"output refused: exit code of tar {code}{_quoted(source.complaint)}"
     except RefusedOutput as error:

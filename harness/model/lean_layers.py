@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from adapters import XLMRobertaAdapterModel
+from adapters.context import ForwardContext
 from adapters.models.xlm_roberta.modeling_xlm_roberta import XLMRobertaSdpaSelfAttentionWithAdapters
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -45,6 +46,7 @@ class _LeanAttention:
             and (attention_mask is None or len(attention_mask) == len(hidden))  # not in Parallel
             and not any(one is not None and one is not False for one in (*given, *more.values()))
             and module.prefix_tuning.get_active_setup() is None
+            and getattr(ForwardContext.get_context(), "prompt_tokens_length", None) is None
         )
         if not plain:
             library = type(module).forward

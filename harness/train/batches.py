@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from harness.formats import Feature
 
 _POOL = 4096  # features that are shuffled together before they are sorted by length
-_PADDING = 16  # a prediction's batch ends where a 16th of its budget would be padding
 
 
 def padded_tokens(features: Sequence[Feature]) -> int:
@@ -41,16 +40,19 @@ def epoch_batches(
 
 
 def sorted_batches(
-    features: Sequence[Feature], batch_tokens: int, among: Iterable[int] | None = None
+    features: Sequence[Feature],
+    batch_tokens: int,
+    among: Iterable[int] | None = None,
+    most_padding: int | None = None,
 ) -> list[list[int]]:
     """Batches for prediction: features sorted by length, at most `batch_tokens` padded tokens.
 
-    Nor much padding: few rows of unlike lengths are several batches. `among` are the indices to
-    take, by default all.
+    With `most_padding` also of at most so many tokens of padding. `among` are the indices to take,
+    by default all.
     """
     indices = range(len(features)) if among is None else among
     order = sorted(indices, key=lambda i: features[i].length)
-    return _cut(order, features, None, batch_tokens, batch_tokens // _PADDING)
+    return _cut(order, features, None, batch_tokens, most_padding)
 
 
 def _cut(

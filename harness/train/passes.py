@@ -15,6 +15,8 @@ from harness.model import Numerics
 from harness.train.batches import padded_tokens, sorted_batches
 
 T = TypeVar("T")
+# Another pass costs as much as so many more tokens, on a CPU and at any width (docs/decisions.md).
+_PASS_TOKENS = 50
 log = logging.getLogger(__name__)
 
 
@@ -29,7 +31,8 @@ def passes(
 
     With the indices of each batch; batches shrink when memory runs out.
     """
-    pending = sorted_batches(features, batch_tokens)
+    padding = _PASS_TOKENS if numerics.device == "cpu" else None
+    pending = sorted_batches(features, batch_tokens, most_padding=padding)
     while pending:
         chosen = [features[i] for i in pending[0]]
         outputs: T | None = None
@@ -40,7 +43,7 @@ def passes(
         if outputs is None:
             batch_tokens = _smaller(chosen, numerics)
             left = (index for indices in pending for index in indices)
-            pending = sorted_batches(features, batch_tokens, left)
+            pending = sorted_batches(features, batch_tokens, left, padding)
             continue
         yield pending.pop(0), batch, outputs
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +35,13 @@ blocks:
   - {recipes: [fuse], targets: [tiny-nli, world-ret], source_sets: [world-nli-multi], row: three}
 """
 NANO_REDUCTION = 4
+footprint_module = sys.modules["harness.bench.footprint"]  # its function has the same name
 LARGE = Shape(250002, 1024, 4096, 24, 16, 512, dropout=True)  # XLM-R Large
+
+
+@pytest.fixture(autouse=True)
+def with_huge_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(footprint_module, "huge_pages", lambda: True)
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +151,26 @@ def large(plan: Plan, step: Step, settings: Settings, **training: int) -> Footpr
     return footprint(replace(plan, shapes=shapes), changed_step, settings)
 
 
+def test_without_huge_pages_a_cpu_needs_more(
+    plan: Plan, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (step,) = [s for s in plan.steps.values() if s.label == "source nli.A0 (seed 1)"]
+    gpu = replace(settings, numerics=Numerics(device="cuda:0"))
+
+    def activations(chosen: Settings) -> int:
+        """Of 512 more tokens."""
+        four, eight = (
+            large(plan, step, chosen, batch_size=n, max_length=128).memory for n in (4, 8)
+        )
+        return eight - four
+
+    found, there = activations(settings), activations(gpu)
+    monkeypatch.setattr(footprint_module, "huge_pages", lambda: False)
+    # 82 to 106 bytes per token, layer and hidden unit were seen without (docs/decisions.md).
+    assert activations(settings) > 96 * 512 * 24 * 1024 > 1.4 * found
+    assert activations(gpu) == there == found
+
+
 def test_memory_of_a_large_model(plan: Plan, settings: Settings) -> None:
     (step,) = [s for s in plan.steps.values() if s.label == "source nli.A0 (seed 1)"]
     small = large(plan, step, settings, batch_size=4, max_length=128).memory
@@ -176,7 +203,8 @@ def test_recomputing_keeps_the_inputs_of_layers_and_one_layer(
 
     inputs = 4 * 512 * 24 * 1024
     assert activations(True) == pytest.approx(activations(False) / 24 + inputs, abs=1)
-    assert activations(True, "bf16") == pytest.approx(activations(True) / 2, abs=1)
+    # Between layers stands what a norm gives: float32 also under autocast.
+    assert activations(True, "bf16") == pytest.approx(activations(False) / 48 + inputs, abs=1)
 
 
 def test_pretraining_takes_half_in_bf16_but_for_its_logits(plan: Plan, settings: Settings) -> None:

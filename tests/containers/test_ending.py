@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.containers import ending
+from harness.containers import ending, sandbox
 from harness.containers.ending import state_at_end
 from harness.containers.profile import Limits
 from harness.containers.run import Job, _attend
@@ -77,8 +77,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         (137, 0.0, True, 0.0),
         (137, 1.5, True, 1.6),
         (137, None, False, 2.1),
-        (1, 0.2, True, 0.3),  # the kernel killed a child, and its parent gave up
-        (1, None, False, 0.35),  # an ordinary failure is not slow
+        (1, 0.8, True, 0.9),  # the kernel killed a child, and its parent gave up
+        (1, None, False, 1.1),  # an ordinary failure is not slow
         (0, 0.2, False, 0.0),
     ],
 )
@@ -96,6 +96,18 @@ def test_the_sandbox_and_the_bench_hear_of_it(clock: Clock, code: int) -> None:
     later = Ended(clock, code, clock.now + 0.2)
     with pytest.raises(WorkError, match="reached its memory limit of 64 MiB"):
         _attend(later, Silent(), JOB, [])
+
+
+def test_waiting_is_no_time_of_the_program(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "time", clock)
+    outcome = _watch(Ended(clock, 1, None), Silent(), Limits())
+    assert outcome.status == "failed"
+    assert outcome.wall_seconds == 0 < clock.now
+
+
+def test_bad_input_is_not_waited_for(clock: Clock) -> None:
+    assert _attend(Ended(clock, 2, None), Silent(), JOB, []) == 2
+    assert clock.now == 0
 
 
 def test_what_the_third_signal_killed_is_not_waited_for(clock: Clock) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from adapters import XLMRobertaAdapterModel
+from adapters import PromptTuningConfig, XLMRobertaAdapterModel
 from adapters.composition import Parallel
 
 from harness.model.lean_layers import use_lean_layers
@@ -87,6 +87,23 @@ def test_other_attentions_are_the_librarys(backbone: dict[str, Any], mode: bool)
     for model in (library.train(mode), lean_of(library).train(mode)):
         torch.manual_seed(3)
         found.append(logits(model, rows()))
+    assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_prompt_tuning_is_the_librarys(mode: bool) -> None:
+    """Its prompt makes rows longer, and the mask with them."""
+    library = library_model([{}] * 2, dtype=torch.float32)
+    library.add_adapter("p", config=PromptTuningConfig(prompt_length=3))
+    library.set_active_adapters("p")
+    train(library, "prompt_tuning")
+    ids = rows()
+    ids[1, 9:] = library.config.pad_token_id
+    mask = (ids != library.config.pad_token_id).long()
+    found = []
+    for model in (library.train(mode), lean_of(library).train(mode)):
+        torch.manual_seed(3)
+        found.append(model.roberta(ids, attention_mask=mask)[0])
     assert torch.equal(*found)
 
 

@@ -73,16 +73,18 @@ def test_another_seed_gives_other_batches() -> None:
     assert len(seen) == 20
 
 
-@given(FEATURES, st.integers(1, 400))
-def test_the_next_feature_would_not_have_fitted(features: list[Feature], budget: int) -> None:
+@given(FEATURES, st.integers(1, 400), st.none() | st.integers(0, 60))
+def test_the_next_feature_would_not_have_fitted(
+    features: list[Feature], budget: int, most: int | None
+) -> None:
     """Prediction's batches are as full as the two limits let them be in the order of length."""
-    batches = sorted_batches(features, budget)
+    batches = sorted_batches(features, budget, most_padding=most)
     assert sorted(index for batch in batches for index in batch) == list(range(len(features)))
 
     def fits(batch: Sequence[int]) -> bool:
         among = chosen(features, batch)
         padding = padded_tokens(among) - sum(padded_tokens([one]) for one in among)
-        return padded_tokens(among) <= budget and padding <= budget // 16
+        return padded_tokens(among) <= budget and (most is None or padding <= most)
 
     for batch in batches:
         assert len(batch) == 1 or fits(batch)
