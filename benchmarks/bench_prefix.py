@@ -16,17 +16,24 @@ import argparse
 import csv
 import json
 import os
-import resource
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
 from adapters import XLMRobertaAdapterModel
+from common import (
+    Clock,
+    Runs,
+    child,
+    median,
+    mib,
+    parser,
+    report,
+    resident_bytes,
+    time_goal,
+    times_table,
+)
 from tabulate import tabulate
 from transformers import XLMRobertaConfig
 
@@ -47,7 +54,6 @@ from harness.model import (
 )
 from harness.train import Trainer, TrainTask
 
-_ROOT = Path(__file__).resolve().parent.parent
 _DATA = Path(os.environ.get("XSTILTS_SHARED_DATA", "../shared/data"))
 _LENGTHS = "mnli_csv/dev.csv"
 _LABELS = ("a", "b", "c")
@@ -58,18 +64,14 @@ _VARIANTS = ("plain", "cached")
 
 def main() -> None:
     """Measure, print a table, write JSON if asked."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--layers", type=int, default=8)
-    parser.add_argument("--width", type=int, default=384)
-    parser.add_argument("--rows", type=int, default=240)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--sources", type=int, nargs="*", default=[0, 3], help="fused; 0: none")
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each, taking turns")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="4 layers of 256, 96 rows, 1 round")
-    parser.add_argument("--json", type=Path, help="write the numbers here")
-    parser.add_argument("--child", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    made = parser(__doc__, rounds=3, quick="4 layers of 256, 96 rows, 1 round")
+    made.set_defaults(threads=1)
+    made.add_argument("--layers", type=int, default=8)
+    made.add_argument("--width", type=int, default=384)
+    made.add_argument("--rows", type=int, default=240)
+    made.add_argument("--epochs", type=int, default=10)
+    made.add_argument("--sources", type=int, nargs="*", default=[0, 3], help="fused; 0: none")
+    arguments = made.parse_args()
     if arguments.child:
         print(json.dumps(_train(json.loads(arguments.child))))
         return
@@ -78,32 +80,41 @@ def main() -> None:
         return
     if arguments.quick:
         arguments.layers, arguments.width, arguments.rows, arguments.rounds = 4, 256, 96, 1
-    result = _compare(arguments)
-    print(_report(result))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-
-
-def _compare(arguments: argparse.Namespace) -> dict[str, Any]:
-    """All runs, by number of fused sources and variant."""
     lengths = _lengths(arguments.rows)
+    runs = {_name(count): _compare(arguments, lengths, count) for count in arguments.sources}
+    report(
+        f"{arguments.layers} layers of {arguments.width}, adapters from layer "
+        f"{arguments.layers // 2}; {arguments.epochs} epochs of {len(lengths)} rows, "
+        f"{sum(lengths)} tokens",
+        [*(f"{name}\n" + times_table(found, "cached") for name, found in runs.items()),
+         "The cache, peak memory, the last loss\n" + _more(runs)],
+        [
+            time_goal(f"{name}: without the cache / with it", found, "plain", "cached", 1.35,
+                      "at least")
+            for name, found in runs.items()
+        ],
+        {"rows": len(lengths), "tokens": sum(lengths), "runs": runs},
+        arguments.threads,
+        arguments.json,
+    )  # fmt: skip
+
+
+def _name(count: int) -> str:
+    return f"Fuse({count}) and an adapter" if count else "an adapter"
+
+
+def _compare(arguments: argparse.Namespace, lengths: list[int], count: int) -> Runs:
+    """Rounds of `plain` and `cached` with so many fused sources."""
     job = {
         "layers": arguments.layers, "width": arguments.width, "lengths": lengths,
-        "epochs": arguments.epochs, "threads": arguments.threads,
+        "epochs": arguments.epochs, "threads": arguments.threads, "sources": count,
     }  # fmt: skip
-    runs: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for count in arguments.sources:
-        found: dict[str, list[dict[str, Any]]] = {name: [] for name in _VARIANTS}
-        for _ in range(arguments.rounds):
-            for name in _VARIANTS:
-                found[name].append(_run({**job, "sources": count, "cached": name == "cached"}))
-                print(f"{count} sources, {name}: {found[name][-1]}", file=sys.stderr)
-        runs[str(count)] = found
-    return {
-        **{key: value for key, value in job.items() if key != "lengths"},
-        "rows": len(lengths), "tokens": sum(lengths), "first_adapter_layer": arguments.layers // 2,
-        "torch": torch.__version__, "load": os.getloadavg()[0], "runs": runs,
-    }  # fmt: skip
+    found: Runs = {name: [] for name in _VARIANTS}
+    for _ in range(arguments.rounds):
+        for name in _VARIANTS:
+            run = child(__file__, {**job, "cached": name == "cached"}, arguments.threads)
+            found[name].append({key: value for key, value in run.items() if key != "whole"})
+    return found
 
 
 def _lengths(count: int) -> list[int]:
@@ -112,18 +123,6 @@ def _lengths(count: int) -> list[int]:
         pairs = [len(row["premise"]) + len(row["hypothesis"]) for row in csv.DictReader(handle)]
     step = max(1, len(pairs) // count)
     return [min(_LONGEST, size // 4 + _SPECIALS) for size in pairs[::step][:count]]
-
-
-def _run(job: dict[str, Any]) -> dict[str, Any]:
-    """One variant in a fresh process."""
-    threads = str(job["threads"])
-    done = subprocess.run(
-        [sys.executable, __file__, "--child", json.dumps(job)],
-        env={**os.environ, "OMP_NUM_THREADS": threads, "PYTHONPATH": str(_ROOT)},
-        check=True, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
 
 
 def _train(job: dict[str, Any]) -> dict[str, Any]:
@@ -150,22 +149,21 @@ def _train(job: dict[str, Any]) -> dict[str, Any]:
         settings = Settings(
             Path(folder), None, "refuse", numerics, predict_tokens=2048, prefix_cache=10**12
         )
-        wall, cpu = time.perf_counter(), time.process_time()
+        clock = Clock.start()
         states, size = None, 0
         if job["cached"]:
             states = PrefixCache(settings).states(assembly, task_format, features, 1)
             assert states is not None
             size = states.array.nbytes
-        made = time.perf_counter() - wall
+        made = clock.read()["seconds"]
         task = TrainTask("t", task_format, features, states)
         Trainer(
             assembly, [task], training, numerics, seed="0", pad_id=1, micro_tokens=16384,
             on_step=lambda progress: losses.append(progress.loss),
         ).run()  # fmt: skip
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        used = clock.read()
     return {
-        "wall_seconds": wall, "cpu_seconds": cpu, "cache_seconds": made, "cache_bytes": size,
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        **used, "cache_seconds": made, "cache_bytes": size, "peak_bytes": resident_bytes("VmHWM"),
         "steps": len(losses), "final_loss": losses[-1],
     }  # fmt: skip
 
@@ -198,38 +196,16 @@ def _model(layers: int, width: int, sources: int) -> Assembly:
     return assembly
 
 
-def _report(result: dict[str, Any]) -> str:
-    """Medians, and the ratio of the medians."""
-    rows = []
-    for count, found in result["runs"].items():
-        middle = {
-            name: {
-                key: statistics.median(run[key] for run in runs)
-                for key in ("wall_seconds", "cpu_seconds", "peak_bytes", "cache_seconds",
-                            "cache_bytes", "final_loss")
-            }
-            for name, runs in found.items()
-        }  # fmt: skip
-        plain, cached = middle["plain"], middle["cached"]
-        what = f"Fuse({count}) + adapter" if int(count) else "adapter"
-        for name, one in middle.items():
-            rows.append([
-                what, name, f"{one['wall_seconds']:.1f}", f"{one['cpu_seconds']:.1f}",
-                f"{one['cache_seconds']:.1f}", f"{one['cache_bytes'] / 2**20:.0f}",
-                f"{one['peak_bytes'] / 2**20:.0f}", f"{one['final_loss']:.5f}",
-            ])  # fmt: skip
-        rows.append([
-            what, "ratio", *(f"{plain[key] / cached[key]:.2f}x"
-                             for key in ("wall_seconds", "cpu_seconds")),
-            "", "", f"{cached['peak_bytes'] / plain['peak_bytes']:.2f}", "",
-        ])  # fmt: skip
-    header = ["trained", "variant", "wall s", "CPU s", "cache s", "cache MiB", "peak MiB", "loss"]
-    return (
-        f"{result['layers']} layers of {result['width']}, adapters from layer "
-        f"{result['first_adapter_layer']}; {result['epochs']} epochs of {result['rows']} rows, "
-        f"{result['tokens']} tokens; {result['threads']} threads, load {result['load']:.1f}\n"
-        + tabulate(rows, headers=header, disable_numparse=True)
-    )
+def _more(runs: dict[str, Runs]) -> str:
+    """Medians of what is no time of the whole."""
+    rows = [
+        [name, variant, median(found, variant, "cache_seconds"),
+         mib(median(found, variant, "cache_bytes")), mib(median(found, variant, "peak_bytes")),
+         f"{median(found, variant, 'final_loss'):.5f}"]
+        for name, found in runs.items() for variant in found
+    ]  # fmt: skip
+    headers = ["trained", "", "seconds of the cache", "its MiB", "peak MiB", "last loss"]
+    return tabulate(rows, headers, floatfmt=("", "", ".1f", ".0f", ".0f"))
 
 
 if __name__ == "__main__":
