@@ -177,7 +177,7 @@ class LocalExecutor:
     ) -> None:
         step = hand.step
         try:
-            kind, *details = hand.pipe.recv()
+            kind, *details = _received(hand.pipe)
         except _GONE:
             self._replace(hand, waiting)
             return
@@ -244,6 +244,16 @@ class LocalExecutor:
             self._hands.clear()
 
 
+def _received(pipe: Connection) -> Any:
+    """The next message; EOFError if the other side ended, also in the middle of it."""
+    try:
+        return pipe.recv()
+    except OSError as error:
+        if error.errno is None:  # multiprocessing's own: "got end of file during message"
+            raise EOFError(str(error)) from error
+        raise
+
+
 def _has_checkpoints(step: Step) -> bool:
     """Whether stopping the step at once would lose what a checkpoint can keep."""
     return not isinstance(step.work, PredictWork)
@@ -253,7 +263,7 @@ def _has_begun(hand: _Hand) -> bool:
     """Whether its step has got anywhere; what it has said and nobody heard counts."""
     with suppress(*_GONE):
         while not hand.begun and hand.pipe.poll():
-            hand.begun = hand.pipe.recv()[0] == "progress"
+            hand.begun = _received(hand.pipe)[0] == "progress"
     return hand.begun
 
 
@@ -328,7 +338,7 @@ def worker_main(pipe: Connection) -> None:
             raise SystemExit(1)  # predicting has no checkpoint to write
 
     with suppress(*_GONE):  # the parent is gone
-        settings, data = pipe.recv()
+        settings, data = _received(pipe)
         _serve(pipe, settings, data, begin, report, should_stop)
 
 
@@ -345,7 +355,7 @@ def _serve(
 
     worker = Worker(settings, data, report, should_stop)
     while not should_stop():
-        step = pipe.recv()
+        step = _received(pipe)
         begin()
         try:
             pipe.send(("done",) if worker.run(step) else ("busy",))

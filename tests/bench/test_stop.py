@@ -1,9 +1,11 @@
-"""Stopping while something is predicted: no checkpoint can be written, so nothing is waited for."""
+"""Stopping while something is predicted, where nothing is waited for, and ends of a pipe."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import struct
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.bench import Bench, LocalExecutor, Settings, Store
-from harness.bench.local import _Hand
+from harness.bench.local import _Hand, worker_main
 from harness.bench.work import Worker
 from harness.catalog import Catalog, default_directory
 from harness.model import Numerics
@@ -77,3 +79,19 @@ def test_the_first_signal_ends_a_prediction_in_this_process(
     out.assert_nothing_half_written()
     monkeypatch.undo()
     assert xstilts(*tiny.arguments(out.out)).code == 0
+
+
+@pytest.mark.parametrize("sent", [b"", struct.pack("!i", 1000) + b"the beginning of a message"])
+def test_a_worker_whose_parent_was_killed_while_it_sent_ends_in_silence(
+    sent: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=worker_main, args=(theirs,))
+    process.start()
+    theirs.close()
+    os.write(ours.fileno(), sent)
+    ours.close()
+    process.join(60)
+    assert process.exitcode == 0
+    assert capfd.readouterr().err == ""
