@@ -103,7 +103,7 @@ class Parts:
 
     def _folded(self, shape: Shape) -> float:
         """Down-projections, scores and output of a folded fusion."""
-        return 2 * shape.hidden_size * (3 * self.frozen * self.bottleneck + 2 * self.frozen)
+        return 2 * folded_weights(shape, self.bottleneck, self.frozen)
 
     def _fusion(self, shape: Shape, batch: float) -> _Fusion:
         """Frozen adapters and their fusion in a training pass, as `fusion_algebra.fuse` does."""
@@ -145,7 +145,7 @@ def compute(plan: Plan, step: Step, settings: Settings) -> Compute:
     shape = plan.shapes[work.backbone.name]
     if isinstance(work, BackboneWork):
         return _pretraining(work, settings, shape)
-    bottleneck = max(1, shape.hidden_size // work.backbone.reduction_factor)
+    bottleneck = bottleneck_width(shape, work.backbone.reduction_factor)
     below = work.backbone.first_adapter_layer
     if isinstance(work, SourceWork | JointWork):
         parts = Parts(bottleneck, trained=1, below=below)
@@ -160,6 +160,16 @@ def compute(plan: Plan, step: Step, settings: Settings) -> Compute:
     tokens = step.rows * example_tokens(work.target.format, work.target.max_length)
     layers = task_format.layers_run(shape.layers)
     return Compute(tokens, tokens * parts.forward(shape, length, layers))
+
+
+def bottleneck_width(shape: Shape, reduction_factor: int) -> int:
+    """r, as the library rounds it."""
+    return max(1, shape.hidden_size // reduction_factor)
+
+
+def folded_weights(shape: Shape, bottleneck: int, adapters: int) -> int:
+    """What evaluation makes of a fusion in one layer: three products of N adapters' weights."""
+    return adapters * (3 * bottleneck + 2) * shape.hidden_size
 
 
 def _composition(work: FitWork | PredictWork, bottleneck: int) -> Parts:

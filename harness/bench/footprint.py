@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from harness.bench.flops import bottleneck_width, folded_weights
 from harness.bench.lengths import example_tokens
 from harness.bench.plan import Plan
 from harness.bench.scoring import TOGETHER
@@ -84,7 +85,8 @@ def footprint(plan: Plan, step: Step, settings: Settings) -> Footprint:
         return _training(shape, trained, frozen, passes)
     memory = _loaded(shape, frozen + trained) + _predicting(shape, work, step, settings)
     if adapters > 1:
-        memory += int(_FLOAT * _width(settings) * _folded_weights(upper, reduction, adapters))
+        folded = folded_weights(upper, bottleneck_width(upper, reduction), adapters)
+        memory += int(_FLOAT * _width(settings) * upper.layers * folded)
     return Footprint(memory, step.rows * _SCORED_ROW)
 
 
@@ -145,18 +147,8 @@ def _width(settings: Settings) -> float:
 
 def adapter_weights(shape: Shape, reduction_factor: int) -> int:
     """A bottleneck adapter in every layer (Pfeiffer et al. 2021)."""
-    wide = _bottleneck(shape, reduction_factor)
+    wide = bottleneck_width(shape, reduction_factor)
     return shape.layers * (2 * shape.hidden_size * wide + wide + shape.hidden_size)
-
-
-def _folded_weights(shape: Shape, reduction_factor: int, adapters: int) -> int:
-    """The products that evaluation keeps of a fusion in every layer (harness.model.folded)."""
-    wide = _bottleneck(shape, reduction_factor)
-    return shape.layers * adapters * (3 * wide + 2) * shape.hidden_size
-
-
-def _bottleneck(shape: Shape, reduction_factor: int) -> int:
-    return max(1, shape.hidden_size // reduction_factor)
 
 
 def _fusion_weights(shape: Shape) -> int:

@@ -23,13 +23,12 @@ from harness.containers.attached import STDERR, STDOUT, Attached
 from harness.containers.ending import state_at_end
 from harness.containers.engine import engine_errors
 from harness.containers.leftovers import client_labels, remove_leftovers, removed_afterwards
-from harness.errors import WorkError
+from harness.errors import InputError, WorkError
 from harness.results import IMAGE_VARIABLE
 
 _TMP_BYTES = 1 << 30
 _SHARED_MEMORY_BYTES = 256 << 20
 _POLL_SECONDS = 0.1
-_BAD_INPUT = 2  # the command's exit code
 _KILL_AFTER = 3  # signals
 
 
@@ -133,7 +132,7 @@ def _attend(
     if failed and not isinstance(failed[0], BrokenPipeError):
         raise failed[0]
     # Not waited for: what we killed ourselves, as somebody is in a hurry, and bad input.
-    unclear = code not in (0, _BAD_INPUT) and passed < _KILL_AFTER
+    unclear = code not in (0, InputError.exit_code) and passed < _KILL_AFTER
     if unclear and state_at_end(container)["OOMKilled"]:
         raise WorkError(
             f"the container reached its memory limit of {job.memory_bytes >> 20:,} MiB; --memory "
